@@ -1,0 +1,123 @@
+// swift-tools-version: 6.2
+// The house: one target a room, arrows from house to room to kit to C. See docs/decisions/0001.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let configuration: Target.Dependency = .product(
+    name: "Configuration", package: "swift-configuration")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
+
+func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+let package = Package(
+    name: "sluice",
+    platforms: [.macOS(.v15), .iOS(.v18)],
+    products: [
+        .executable(name: "sluice", targets: ["sluice"]),
+        .library(name: "SluiceClient", targets: ["SluiceClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        // Words
+        room("Contract", [nio]),
+
+        // C libraries, one module each
+        .systemLibrary(
+            name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]
+        ),
+        .systemLibrary(name: "COnnxRuntime"),
+        .target(name: "CMessages", dependencies: ["CProtobufC"]),
+
+        // Kits
+        room("TLS", ["COpenSSL", nio, logging]),
+        room("SluiceWire", path: "Sources/Wire", [nio]),
+        room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
+        room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
+
+        // Rooms
+        room("Admission", ["Contract", nio]),
+        room("Catalogue", ["Contract", nio]),
+        room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
+        room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
+        room("Issuer", ["Contract", grdb]),
+        room("Outside", ["Contract", httpClient, nio, logging]),
+
+        // House
+        room(
+            "Gateway",
+            [
+                "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
+                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
+                configuration,
+            ]),
+        room("SluiceClient", ["SluiceWire", nio, posix, nioSSL, protobuf, logging, lifecycle]),
+        .executableTarget(
+            name: "sluice",
+            dependencies: [
+                "Gateway", "Contract", "Issuer", "Catalogue", "SluiceClient", arguments, histogram,
+                nio, posix, logging, lifecycle,
+            ],
+            swiftSettings: strict),
+
+        // Tests
+        tests("ContractTests", ["Contract", nio]),
+        tests("TLSTests", ["TLS", "COpenSSL", nio, posix, embedded]),
+        tests("WireTests", ["SluiceWire", nio]),
+        tests("MessagesTests", ["Messages", "Contract", nio]),
+        tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
+        tests("AdmissionTests", ["Admission", "Contract", nio]),
+        tests("CatalogueTests", ["Catalogue", "Contract", nio]),
+        tests("ShardsTests", ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio]),
+        tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
+        tests("IssuerTests", ["Issuer", "Contract", grdb]),
+        tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),
+        tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
+        tests("SluiceClientTests", ["SluiceClient", "SluiceWire", nio, protobuf]),
+        tests("TidyTests", []),
+        tests(
+            "EndToEndTests",
+            ["Gateway", "SluiceClient", "SluiceWire", "Contract", "Issuer", nio, posix, nioSSL]),
+    ]
+)

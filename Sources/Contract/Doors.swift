@@ -1,0 +1,57 @@
+// The seam between a door and the walk. A door turns bytes into calls and outcomes into bytes; the walk does
+// everything between. Both run on the connection's event loop and talk by plain calls: no task, no lock.
+
+package import NIOCore
+
+/// The door's side of one call: where the walk sends what the caller shall see. Every method is called on the
+/// connection's event loop; `finish` exactly once, possibly before `begin` has returned.
+package protocol Exchange: AnyObject {
+    func progress(_ progress: Progress)
+    /// One message of a server stream; `finish` ends the stream.
+    func send(_ message: Answer)
+    /// The caller's answer. When `workContinues`, the call's slot stays taken until `workEnded` (a run that is
+    /// being stopped after its deadline or a cancel, for example).
+    func finish(_ result: Result<Answer, CallFailure>, timing: Timing, workContinues: Bool)
+    /// The work behind a finished call has stopped; only after a `finish` with `workContinues`, once.
+    func workEnded()
+}
+
+/// The walk's side of one call, kept by the door while the call is open.
+package protocol CallHandle: AnyObject {
+    /// The caller is no longer interested. `finish` still comes, with CANCELLED unless the answer was faster.
+    func cancel()
+}
+
+/// The walk's side of one connection: who is calling. Used on the connection's event loop only.
+package protocol CallerSession: AnyObject {
+    /// Takes the token of a HELLO or AUTH frame. `done` is called on the event loop, once: with the seconds
+    /// the token is still valid for (nil: unknown), or why it was refused. Calls begun meanwhile wait.
+    func authenticate(
+        _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void)
+    /// Starts a call. Returns nil when it has already been finished.
+    func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)?
+    /// The connection has gone; its calls have been cancelled one by one before.
+    func close()
+}
+
+/// What the walk offers to doors.
+package protocol FrontDesk: Sendable {
+    /// A connection has passed its TLS handshake.
+    func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession
+}
+
+/// The other end of a connection.
+package struct Peer: Sendable, Hashable {
+    /// Numeric address without the port; empty when unknown.
+    package var address: String
+    /// The name the client asked for by SNI, or empty.
+    package var serverName: String
+    /// SHA-256 of the client's certificate (RFC 8705 section 3.1), or empty when there is none.
+    package var certificateDigest: [UInt8]
+
+    package init(address: String, serverName: String = "", certificateDigest: [UInt8] = []) {
+        self.address = address
+        self.serverName = serverName
+        self.certificateDigest = certificateDigest
+    }
+}

@@ -1,0 +1,2 @@
+// placeholder
+@main struct Sluice { static func main() {} }
