@@ -77,11 +77,11 @@ let package = Package(
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
 
         // Rooms
-        room("Admission", ["Contract", nio]),
+        room("Admission", ["Contract", "TLS", nio]),
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
-        room("Issuer", ["Contract", grdb]),
+        room("Issuer", ["Contract", "TLS", grdb]),
         room("Outside", ["Contract", httpClient, nio, logging]),
 
         // House

@@ -30,6 +30,9 @@ package protocol CallerSession: AnyObject {
         _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void)
     /// Starts a call. Returns nil when it has already been finished.
     func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)?
+    /// Everything that arrived together has been begun: batched work may be handed on. A door calls this at the
+    /// end of each read of the channel.
+    func turnEnded()
     /// The connection has gone; its calls have been cancelled one by one before.
     func close()
 }
