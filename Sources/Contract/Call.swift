@@ -1,7 +1,5 @@
 // A call and its answer, the same for every door.
 
-package import NIOCore
-
 /// What the caller asks for; the numbers are `CallHeader.method` on the wire.
 package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case infer = 1
