@@ -1,24 +1,24 @@
 // The walk: what happens to a call between its door and its answer, read from top to bottom.
 //
-//     door -> Call -> Admission -> Pass -> Catalogue -> Prepared -> Shards -> Outcome -> the same way back
+//     door -> Call -> Admission -> Pass -> Catalogue -> Prepared -> Shards -> outcome, and the same way back
 //
 // It runs on the connection's event loop. When the caller is known and the model awake it makes no task and
 // takes no lock twice; where it has to wait, the rooms call back on the same event loop.
 
-package import Admission
-package import Catalogue
+import Admission
+import Catalogue
 package import Contract
 package import NIOCore
-package import Shards
+import Shards
 
-/// The rooms in their order. One per gateway; each connection walks with a ``Visit`` of its own.
+/// The rooms in their order, shared by all connections.
 package final class Walk: FrontDesk {
     let gatekeeper: Gatekeeper
     let registry: Registry
     let fleet: Fleet
     let readiness: Readiness
 
-    package init(gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness) {
+    init(gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness) {
         self.gatekeeper = gatekeeper
         self.registry = registry
         self.fleet = fleet
@@ -30,13 +30,13 @@ package final class Walk: FrontDesk {
     }
 }
 
-/// One connection's way through the house. Used on its event loop only.
+/// One connection's way through the house: who calls, and what it called last. Used on its event loop only.
 final class Visit: CallerSession {
     let walk: Walk
-    let peer: Peer
     let eventLoop: any EventLoop
     let desk: LoopDesk
     var recent = RecentSelection()
+    private let peer: Peer
     /// The connection's token; nil until HELLO or AUTH brought one.
     private var token: Secret?
     private var credential: Credential?
@@ -53,36 +53,48 @@ final class Visit: CallerSession {
     ) {
         self.token = token
         credential = nil
-        identify(token, now: .now()) { result in
+        let now = Instant.now()
+        _ = identify(token, isOwn: true, now: now, deadline: now + .seconds(60)) { result in
             done(result.map { $0.validFor(now: .now()) })
         }
     }
 
     func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? {
         let journey = Journey(call: call, exchange: exchange, visit: self)
-        if call.token == nil, let credential, walk.gatekeeper.isFresh(credential, now: call.arrived)
+        if call.token == nil, let credential,
+            walk.gatekeeper.isFresh(credential, now: call.arrived)
         {
             journey.enter(as: credential)
         } else {
-            identify(call.token ?? token, isOwn: call.token == nil, now: call.arrived) {
-                switch $0 {
-                case .success(let credential): journey.enter(as: credential)
-                case .failure(let failure): journey.end(.failure(failure))
-                }
-            }
+            journey.inquiry = identify(
+                call.token ?? token, isOwn: call.token == nil, now: call.arrived,
+                deadline: call.deadline
+            ) { journey.identified($0) }
         }
         return journey.isOver ? nil : journey
     }
 
-    /// Who the token belongs to: at once from the cache, or later on this event loop.
+    /// Finds out who shows the token: `done` is called at once from the cache, or later on this event loop.
     private func identify(
-        _ token: Secret?, isOwn: Bool = true, now: Instant,
+        _ token: Secret?, isOwn: Bool, now: Instant, deadline: Instant,
         done: @escaping (Result<Credential, CallFailure>) -> Void
-    ) {
-        walk.gatekeeper.identify(token, now: now, on: eventLoop) { [weak self] result in
-            if isOwn, case .success(let credential) = result { self?.credential = credential }
+    ) -> Inquiry? {
+        let later = NIOLoopBound((self, done), eventLoop: eventLoop)
+        let recognition = walk.gatekeeper.identify(
+            token, peer: peer, now: now, deadline: deadline, on: eventLoop
+        ) { result in
+            let (visit, done) = later.value
+            if isOwn, case .success(let credential) = result { visit.credential = credential }
             done(result)
         }
+        switch recognition {
+        case .known(let credential):
+            if isOwn { self.credential = credential }
+            done(.success(credential))
+        case .refused(let failure): done(.failure(failure))
+        case .asked(let inquiry): return inquiry
+        }
+        return nil
     }
 
     func turnEnded() { desk.turnEnded() }
@@ -93,18 +105,20 @@ final class Visit: CallerSession {
     }
 }
 
-/// One call on its way. Holds what the call has been given and gives it back when the work has stopped.
+/// One call on its way. It holds what the call was given, and gives it back when the work has stopped.
 final class Journey: CallHandle, RunDelegate {
-    private let call: Call
-    private let exchange: any Exchange
-    private let visit: Visit
-    private var pass: Pass?
-    private var ticket: RunTicket?
-    private var prepared: Prepared?
-    private var timing = Timing()
-    private var watch: HealthWatch?
+    let call: Call
+    let exchange: any Exchange
+    let visit: Visit
     /// True once the caller has been answered.
     private(set) var isOver = false
+    /// Set while the issuer is being asked.
+    var inquiry: Inquiry?
+    private var pass: Pass?
+    private var prepared: Prepared?
+    private var ticket: RunTicket?
+    private var errand: (any Errand)?
+    private var timing = Timing()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
         self.call = call
@@ -114,28 +128,34 @@ final class Journey: CallHandle, RunDelegate {
 
     private var walk: Walk { visit.walk }
 
+    func identified(_ result: Result<Credential, CallFailure>) {
+        if inquiry != nil {
+            inquiry = nil
+            timing.admission = Instant.now().since(call.arrived)
+        }
+        guard !isOver else { return }
+        switch result {
+        case .success(let credential): enter(as: credential)
+        case .failure(let failure): end(.failure(failure))
+        }
+    }
+
     /// The walk itself, once the caller is known.
     func enter(as credential: Credential) {
-        guard !isOver else { return }
         do throws(CallFailure) {
-            let now = call.arrived
             pass = try walk.gatekeeper.admit(
-                credential, method: call.method, model: call.model, peer: visit.peer, now: now)
-            switch call.method {
-            case .infer, .inferStream:
-                let entry = try visit.recent.select(
-                    in: walk.registry, name: call.model, version: call.version)
-                let request = try call.body.inferenceRequest()
-                let prepared = try walk.registry.prepare(request, for: entry)
-                self.prepared = prepared
-                ticket = visit.desk.submit(
-                    prepared, deadline: call.deadline, now: now, wantsProgress: call.wantsProgress,
-                    delegate: self)
-            case .healthWatch:
-                watch = HealthWatch(journey: self, exchange: exchange, walk: walk, visit: visit, deadline: call.deadline)
-            default:
-                try ask(as: credential)
+                credential, method: call.method, model: call.model, now: call.arrived)
+            guard call.method == .infer || call.method == .inferStream else {
+                errand = try begin(as: credential)
+                return
             }
+            let entry = try visit.recent.select(
+                name: call.model, version: call.version, from: walk.registry)
+            let prepared = try entry.prepare(try call.body.inferenceRequest())
+            self.prepared = prepared
+            ticket = visit.desk.submit(
+                prepared, deadline: call.deadline, now: call.arrived,
+                wantsProgress: call.wantsProgress, delegate: self)
         } catch {
             end(.failure(error))
         }
@@ -151,17 +171,52 @@ final class Journey: CallHandle, RunDelegate {
         timing.run = run.run
         timing.cold = run.cold
         guard let prepared else { return }
-        let answer = result.map { outputs in
-            Answer.inference(
+        switch result {
+        case .failure(let failure): end(.failure(failure), workContinues: workContinues)
+        case .success(let outputs):
+            let reply = Answer.inference(
                 InferenceReply(
                     model: prepared.entry.name, version: prepared.entry.version,
                     id: prepared.requestID, outputs: outputs))
+            if call.method == .inferStream {
+                exchange.send(reply)
+                end(.success(.done), workContinues: workContinues)
+            } else {
+                end(.success(reply), workContinues: workContinues)
+            }
         }
-        if call.method == .inferStream, case .success(let message) = answer {
-            exchange.send(message)
-            end(.success(.done), workContinues: workContinues)
+    }
+
+    func runWorkEnded() {
+        pass = nil
+        exchange.workEnded()
+    }
+
+    func cancel() {
+        guard !isOver else { return }
+        if let inquiry {
+            walk.gatekeeper.cancel(inquiry)
+            self.inquiry = nil
+            end(.failure(Journey.cancelled))
+        } else if let errand {
+            errand.cancel()
+            end(.failure(Journey.cancelled))
         } else {
-            end(answer, workContinues: workContinues)
+            ticket?.cancel()
         }
+    }
+
+    static let cancelled = CallFailure(
+        .cancelled, .cancelledByCaller, "the caller cancelled the call")
+
+    /// The one exit: every call is answered here, once.
+    func end(_ result: Result<Answer, CallFailure>, workContinues: Bool = false) {
+        guard !isOver else { return }
+        isOver = true
+        ticket = nil
+        errand = nil
+        prepared = nil
+        if !workContinues { pass = nil }
+        exchange.finish(result, timing: timing, workContinues: workContinues)
     }
 }
