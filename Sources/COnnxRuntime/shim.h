@@ -55,6 +55,12 @@ static inline COnnxRuntimeOpening COnnxRuntime_open(
   return *api != NULL ? COnnxRuntimeOpened : COnnxRuntimeTooOld;
 }
 
+// The library the operator names by SLUICE_ONNXRUNTIME, or NULL; belongs to the process's environment.
+static inline const char *_Nullable COnnxRuntime_namedLibrary(void) {
+  const char *path = getenv("SLUICE_ONNXRUNTIME");
+  return path != NULL && path[0] != 0 ? path : NULL;
+}
+
 // The API version of the header, which is the oldest the library may have.
 static inline uint32_t COnnxRuntime_headerVersion(void) { return ORT_API_VERSION; }
 
