@@ -1,6 +1,6 @@
 // What a token's scopes allow, parsed once when the token is looked up and judged on every call.
 
-import Contract
+package import Contract
 
 /// The parsed scopes of one caller. Whatever is not granted is denied; a word that is no scope grants
 /// nothing.
@@ -34,33 +34,22 @@ package struct Grants: Sendable, Equatable {
         infersEverything || !names.isEmpty || !prefixes.isEmpty
     }
 
-    /// Adds what a local scope grants; false when the word is no scope of ours or there are too many.
+    /// Adds what a scope grants; false when there are too many patterns already.
     @discardableResult
-    package mutating func add(_ scope: some StringProtocol) -> Bool {
+    package mutating func add(_ scope: Scope) -> Bool {
         switch scope {
-        case "models:read": rights.insert(.modelsRead)
-        case "models:admin": rights.formUnion([.modelsRead, .modelsAdmin])
-        case "tokens:admin": rights.insert(.tokensAdmin)
-        case "admin":
+        case .modelsRead: rights.insert(.modelsRead)
+        case .modelsAdmin: rights.formUnion([.modelsRead, .modelsAdmin])
+        case .tokensAdmin: rights.insert(.tokensAdmin)
+        case .admin:
             rights.formUnion([.modelsRead, .modelsAdmin, .tokensAdmin])
             infersEverything = true
-        default:
-            guard scope.hasPrefix("infer:") else { return false }
-            return addPattern(scope.dropFirst("infer:".count))
+        case .infer(.every): infersEverything = true
+        case .infer(let pattern):
+            guard names.count + prefixes.count < Grants.patternsMax else { return false }
+            if case .name(let name) = pattern { names.append(name.text) }
+            if case .prefix(let stem) = pattern { prefixes.append(stem.text) }
         }
-        return true
-    }
-
-    private mutating func addPattern(_ pattern: some StringProtocol) -> Bool {
-        if pattern == "*" {
-            infersEverything = true
-            return true
-        }
-        guard names.count + prefixes.count < Grants.patternsMax else { return false }
-        let open = pattern.hasSuffix("*")
-        let stem = String(open ? pattern.dropLast() : pattern.dropLast(0))
-        guard let name = ModelName(stem) else { return false }
-        if open { prefixes.append(name.text) } else { names.append(name.text) }
         return true
     }
 

@@ -14,36 +14,33 @@ package enum Vocabulary: Sendable, Equatable {
 
 /// The settings' `auth.scopes`: a foreign scope and what it grants here.
 package struct ScopePolicy: Sendable, Equatable {
-    private let foreign: [String: [String]]
+    private let foreign: [String: [Scope]]
 
     package init() { foreign = [:] }
 
     /// Throws CONFIGURATION when a scope would grant something that does not exist here.
     package init(foreign: [String: [String]]) throws(GatewayError) {
+        var parsed: [String: [Scope]] = [:]
         for (word, scopes) in foreign {
-            for scope in scopes {
-                var probe = Grants()
-                guard probe.add(scope) else {
+            for text in scopes {
+                guard let scope = Scope(text) else {
                     throw GatewayError(
-                        .configuration, "auth.scopes.\(word) grants '\(scope)', which is no scope",
-                        mend: "Use infer:PATTERN, models:read, models:admin, tokens:admin or admin")
+                        .configuration, "auth.scopes.\(word) grants '\(text)', which is no scope",
+                        mend: "Use one of: \(Scope.vocabulary)")
                 }
+                parsed[word, default: []].append(scope)
             }
         }
-        self.foreign = foreign
+        self.foreign = parsed
     }
 
     package func grants(for scopes: [String], vocabulary: Vocabulary) -> Grants {
         var grants = Grants()
-        for scope in scopes {
-            switch vocabulary {
-            case .local: grants.add(scope)
-            case .foreign:
-                if let mapped = foreign[scope] {
-                    for local in mapped { grants.add(local) }
-                } else if scope.utf8.contains(UInt8(ascii: ":")) {
-                    grants.add(scope)
-                }
+        for word in scopes {
+            if vocabulary == .foreign, let mapped = foreign[word] {
+                for scope in mapped { grants.add(scope) }
+            } else if let scope = Scope(word), vocabulary == .local || scope != .admin {
+                grants.add(scope)
             }
         }
         return grants
