@@ -4,21 +4,16 @@
 import Admission
 import Catalogue
 import Contract
+import Foundation
 import NIOCore
 import Shards
 
-/// What a call does that is neither finished at once nor a run.
-protocol Errand: AnyObject {
-    func cancel()
-}
-
 extension Journey {
-    /// Answers at once, or returns what is still going on.
-    func begin(as credential: Credential) throws(CallFailure) -> (any Errand)? {
+    /// Answers at once, or leaves a ticket for what is still going on.
+    func runErrand(as credential: Credential) throws(CallFailure) {
         let question = try call.body.question()
-        let model = call.model
-        let version = call.version.isEmpty ? question.version : call.version
         try check(question)
+        let version = call.version.isEmpty ? question.version : call.version
         let registry = visit.walk.registry
         switch call.method {
         case .infer, .inferStream:
@@ -28,23 +23,26 @@ extension Journey {
         case .serverReady:
             end(.success(.serverReady(visit.walk.readiness.isServing)))
         case .modelMetadata:
-            end(.success(.modelMetadata(try registry.metadata(name: model, version: version))))
+            end(.success(.modelMetadata(try registry.metadata(name: call.model, version: version))))
         case .modelReady:
-            end(.success(.modelReady(registry.isReady(name: model, version: version))))
+            end(.success(.modelReady(registry.isReady(name: call.model, version: version))))
         case .repositoryIndex:
             end(.success(.index(index(readyOnly: question.readyOnly, for: credential))))
         case .modelStatistics:
-            end(.success(.statistics(try statistics(model, version, for: credential))))
+            end(.success(.statistics(try statistics(version, for: credential))))
         case .repositoryLoad:
-            let entry = try registry.putInService(model)
-            return Loading(entry, journey: self)
+            // The load goes on when the caller leaves: others may wait for it.
+            ticket = visit.desk.load(
+                try registry.putInService(call.model), deadline: call.deadline, now: call.arrived,
+                wantsProgress: call.wantsProgress, delegate: self)
         case .repositoryUnload:
-            for entry in try registry.takeOutOfService(model) { visit.walk.fleet.unload(entry) }
+            for entry in try registry.takeOutOfService(call.model) {
+                visit.walk.fleet.unload(entry)
+            }
             end(.success(.done))
         case .healthWatch:
-            return HealthWatch(journey: self)
+            watch = HealthWatch(journey: self)
         }
-        return nil
     }
 
     static let serverMetadata = ServerMetadata(
@@ -73,37 +71,50 @@ extension Journey {
         let fleet = visit.walk.fleet
         return visit.walk.registry.index(
             readyOnly: readyOnly, visible: { credential.maySee($0) },
-            reason: { fleet.state(of: $0).description })
+            reason: { Journey.word(for: fleet.state(of: $0)) })
     }
 
-    private func statistics(
-        _ model: String, _ version: String, for credential: Credential
-    ) throws(CallFailure) -> [ModelStatistics] {
-        let walk = visit.walk
-        if model.isEmpty {
-            return walk.registry.entries.filter { credential.maySee($0.name) }
-                .map { walk.fleet.statistics(of: $0) }
+    private static func word(for state: ModelState) -> String {
+        switch state {
+        case .asleep: "asleep"
+        case .loading: "loading"
+        case .awake: "awake"
+        case .leaving: "going to sleep"
+        case .broken(let failure): failure.message
         }
-        return [walk.fleet.statistics(of: try walk.registry.select(name: model, version: version))]
-    }
-}
-
-/// REPOSITORY_LOAD: answered when the model is awake, or cannot be.
-private final class Loading: Errand {
-    private let ticket: LoadTicket?
-
-    init(_ entry: ModelEntry, journey: Journey) {
-        ticket = journey.visit.desk.load(
-            entry, deadline: journey.call.deadline, now: journey.call.arrived
-        ) { journey.end($0.map { .done }) }
     }
 
-    /// The load goes on: others may wait for it.
-    func cancel() { ticket?.cancel() }
+    /// One model's counts, or those of every model this caller may see.
+    private func statistics(
+        _ version: String, for credential: Credential
+    ) throws(CallFailure) -> [ModelStatistics] {
+        let registry = visit.walk.registry
+        let entries =
+            call.model.isEmpty
+            ? registry.entries.filter { credential.maySee($0.name) }
+            : [try registry.select(name: call.model, version: version)]
+        return entries.map(counts)
+    }
+
+    private func counts(of entry: ModelEntry) -> ModelStatistics {
+        let tally = visit.walk.fleet.tally(of: entry)
+        var statistics = ModelStatistics(name: entry.name, version: entry.version)
+        statistics.success = tally.success
+        statistics.failure = tally.failure
+        statistics.queue = tally.queue
+        statistics.run = tally.run
+        statistics.inferences = tally.success.count
+        statistics.executions = tally.run.count
+        if let last = tally.last {
+            let ago = Double(Instant.now().since(last).milliseconds)
+            statistics.lastInference = UInt64(Date().timeIntervalSince1970 * 1_000 - ago)
+        }
+        return statistics
+    }
 }
 
 /// HEALTH_WATCH: one message now and one at each change, until the deadline or a cancel.
-final class HealthWatch: Errand {
+final class HealthWatch {
     private static let interval = TimeAmount.milliseconds(500)
     private var look: RepeatedTask?
     private var isServing: Bool

@@ -17,16 +17,32 @@ package final class Walk: FrontDesk {
     let registry: Registry
     let fleet: Fleet
     let readiness: Readiness
+    /// The shards as each event loop sees them, by the loop's identity.
+    private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
 
-    init(gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness) {
+    /// - Parameter group: the loops connections live on.
+    init(
+        gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness,
+        group: any EventLoopGroup
+    ) async throws {
         self.gatekeeper = gatekeeper
         self.registry = registry
         self.fleet = fleet
         self.readiness = readiness
+        var desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>] = [:]
+        for loop in group.makeIterator() {
+            desks[ObjectIdentifier(loop)] = try await loop.submit {
+                NIOLoopBound(fleet.desk(on: loop), eventLoop: loop)
+            }.get()
+        }
+        self.desks = desks
     }
 
     package func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession {
-        Visit(walk: self, peer: peer, eventLoop: eventLoop)
+        guard let desk = desks[ObjectIdentifier(eventLoop)] else {
+            preconditionFailure("a connection lives on one of the gateway's own event loops")
+        }
+        return Visit(walk: self, peer: peer, eventLoop: eventLoop, desk: desk.value)
     }
 }
 
@@ -41,11 +57,11 @@ final class Visit: CallerSession {
     private var token: Secret?
     private var credential: Credential?
 
-    init(walk: Walk, peer: Peer, eventLoop: any EventLoop) {
+    init(walk: Walk, peer: Peer, eventLoop: any EventLoop, desk: LoopDesk) {
         self.walk = walk
         self.peer = peer
         self.eventLoop = eventLoop
-        desk = walk.fleet.desk(for: eventLoop)
+        self.desk = desk
     }
 
     func authenticate(
@@ -69,7 +85,7 @@ final class Visit: CallerSession {
             journey.inquiry = identify(
                 call.token ?? token, isOwn: call.token == nil, now: call.arrived,
                 deadline: call.deadline
-            ) { journey.identified($0) }
+            ) { journey.identified(as: $0) }
         }
         return journey.isOver ? nil : journey
     }
@@ -116,8 +132,8 @@ final class Journey: CallHandle, RunDelegate {
     var inquiry: Inquiry?
     private var pass: Pass?
     private var prepared: Prepared?
-    private var ticket: RunTicket?
-    private var errand: (any Errand)?
+    var ticket: RunTicket?
+    var watch: HealthWatch?
     private var timing = Timing()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
@@ -128,16 +144,17 @@ final class Journey: CallHandle, RunDelegate {
 
     private var walk: Walk { visit.walk }
 
-    func identified(_ result: Result<Credential, CallFailure>) {
-        if inquiry != nil {
-            inquiry = nil
-            timing.admission = Instant.now().since(call.arrived)
-        }
+    /// The issuer's answer, from the cache within `begin` or later in a turn of its own.
+    func identified(as result: Result<Credential, CallFailure>) {
+        let waited = inquiry != nil
+        inquiry = nil
         guard !isOver else { return }
+        if waited { timing.admission = Instant.now().since(call.arrived) }
         switch result {
         case .success(let credential): enter(as: credential)
         case .failure(let failure): end(.failure(failure))
         }
+        if waited { visit.turnEnded() }
     }
 
     /// The walk itself, once the caller is known.
@@ -146,7 +163,7 @@ final class Journey: CallHandle, RunDelegate {
             pass = try walk.gatekeeper.admit(
                 credential, method: call.method, model: call.model, now: call.arrived)
             guard call.method == .infer || call.method == .inferStream else {
-                errand = try begin(as: credential)
+                try runErrand(as: credential)
                 return
             }
             let entry = try visit.recent.select(
@@ -164,27 +181,26 @@ final class Journey: CallHandle, RunDelegate {
     func runProgress(_ progress: Progress) { exchange.progress(progress) }
 
     func runFinished(
-        _ result: Result<[Tensor], CallFailure>, timing run: RunTiming, workContinues: Bool
+        _ result: Result<[Tensor], CallFailure>, timing run: Timing, workContinues: Bool
     ) {
-        timing.queue = run.queue
-        timing.load = run.load
-        timing.run = run.run
-        timing.cold = run.cold
-        guard let prepared else { return }
+        let admission = timing.admission
+        timing = run
+        timing.admission = admission
         switch result {
         case .failure(let failure): end(.failure(failure), workContinues: workContinues)
-        case .success(let outputs):
-            let reply = Answer.inference(
-                InferenceReply(
-                    model: prepared.entry.name, version: prepared.entry.version,
-                    id: prepared.requestID, outputs: outputs))
-            if call.method == .inferStream {
-                exchange.send(reply)
-                end(.success(.done), workContinues: workContinues)
-            } else {
-                end(.success(reply), workContinues: workContinues)
-            }
+        case .success(let outputs): end(.success(answer(outputs)), workContinues: workContinues)
         }
+    }
+
+    private func answer(_ outputs: [Tensor]) -> Answer {
+        guard let prepared else { return .done }
+        let reply = Answer.inference(
+            InferenceReply(
+                model: prepared.entry.name, version: prepared.entry.version,
+                id: prepared.requestID, outputs: outputs))
+        guard call.method == .inferStream else { return reply }
+        exchange.send(reply)
+        return .done
     }
 
     func runWorkEnded() {
@@ -198,8 +214,8 @@ final class Journey: CallHandle, RunDelegate {
             walk.gatekeeper.cancel(inquiry)
             self.inquiry = nil
             end(.failure(Journey.cancelled))
-        } else if let errand {
-            errand.cancel()
+        } else if let watch {
+            watch.cancel()
             end(.failure(Journey.cancelled))
         } else {
             ticket?.cancel()
@@ -214,7 +230,7 @@ final class Journey: CallHandle, RunDelegate {
         guard !isOver else { return }
         isOver = true
         ticket = nil
-        errand = nil
+        watch = nil
         prepared = nil
         if !workContinues { pass = nil }
         exchange.finish(result, timing: timing, workContinues: workContinues)

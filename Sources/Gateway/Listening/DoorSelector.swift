@@ -27,7 +27,6 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard let handshake = event as? TLSHandshakeCompleted else {
-            if event is Farewell { context.close(promise: nil) }
             context.fireUserInboundEventTriggered(event)
             return
         }

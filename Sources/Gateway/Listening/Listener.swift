@@ -1,5 +1,6 @@
 // The callers' port: accepts, terminates TLS, and lets ALPN choose the door. First room of the walk.
 
+import BinaryDoor
 import Contract
 import Logging
 import NIOCore
@@ -7,13 +8,11 @@ import NIOPosix
 import ServiceLifecycle
 import TLS
 
-/// What a connection is told when the gateway stops.
-enum Farewell: Sendable {
-    /// Open no more calls; finish those that run.
-    case drain
-    /// The time to drain is over: what still runs is answered UNAVAILABLE.
-    case stop
-}
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// Accepts connections until the gateway shuts down, then drains them.
 final class Listener: Service {
@@ -41,10 +40,15 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: TLSContexts, doors: Doors, limits: Limits,
+        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Limits,
         readiness: Readiness, group: any EventLoopGroup, logger: Logger
     ) async throws -> Listener {
         let book = ConnectionBook(limits: limits)
+        let tls = {
+            var settings = TLSConnectionSettings()
+            settings.handshakeTimeout = .nanoseconds(Int64(limits.handshakeTime.count))
+            return settings
+        }()
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -66,8 +70,7 @@ final class Listener: Service {
                     let handlers = channel.pipeline.syncOperations
                     try handlers.addHandler(
                         TLSServerHandler(
-                            context: contexts.context(for: channel.eventLoop),
-                            handshakeTimeout: .nanoseconds(Int64(limits.handshakeTime.count))))
+                            context: contexts.context(for: channel.eventLoop), settings: tls))
                     try handlers.addHandler(DoorSelector(doors: doors, address: address))
                 }
             }
@@ -104,13 +107,13 @@ final class Listener: Service {
         try? await channel.close()
         let open = book.close()
         logger.info("draining", metadata: ["connections": "\(open.count)"])
-        for connection in open { connection.triggerFarewell(.drain) }
+        for connection in open { connection.tell(.drain(within: limits.drainTime)) }
         if await emptied(within: limits.drainTime) { return }
         let left = book.close()
         logger.warning(
             "drain time is over, stopping the rest",
             metadata: ["connections": "\(left.count)", "setting": "limits.drain"])
-        for connection in left { connection.triggerFarewell(.stop) }
+        for connection in left { connection.tell(.stop) }
         if await emptied(within: .seconds(1)) { return }
         for connection in book.close() { connection.close(promise: nil) }
     }
@@ -134,7 +137,8 @@ final class Listener: Service {
 }
 
 extension Channel {
-    fileprivate func triggerFarewell(_ farewell: Farewell) {
-        pipeline.fireUserInboundEventTriggered(farewell)
+    /// Tells the connection's door; a connection without one (in its handshake, or HTTP) is closed.
+    fileprivate func tell(_ command: DoorCommand) {
+        triggerUserOutboundEvent(command).whenFailure { _ in self.close(promise: nil) }
     }
 }
