@@ -115,7 +115,9 @@ let package = Package(
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
         tests("AdmissionTests", ["Admission", "Contract", nio]),
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),
-        tests("ShardsTests", ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio]),
+        tests(
+            "ShardsTests",
+            ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio, posix, embedded]),
         tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", grdb]),
         tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),

@@ -1,0 +1,96 @@
+// What a repository found out about one version of a model, before the catalogue takes it in. A value: the
+// repository reads files and fills it, the registry decides what becomes of it.
+
+package import Contract
+
+/// One file of a version, as found on disk.
+package struct ModelFile: Sendable, Hashable {
+    /// Relative to the version's folder, for example `model.onnx`.
+    package var name: String
+    package var byteCount: UInt64
+    /// Lower-case hexadecimal SHA-256 from the manifest; empty when there is no manifest. Nothing has compared
+    /// it with the file yet.
+    package var sha256: String
+
+    package init(name: String, byteCount: UInt64, sha256: String = "") {
+        self.name = name
+        self.byteCount = byteCount
+        self.sha256 = sha256
+    }
+}
+
+/// Limits the model itself brings (manifest, `limits`); nil means the gateway's own.
+package struct ModelLimits: Sendable, Hashable {
+    /// The longest a run may take.
+    package var timeout: Nanoseconds?
+    /// Runs of this model at the same time.
+    package var concurrency: Int?
+    /// Rows in one batch.
+    package var batch: Int?
+
+    package init(timeout: Nanoseconds? = nil, concurrency: Int? = nil, batch: Int? = nil) {
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self.batch = batch
+    }
+}
+
+/// What was measured when the model was built or imported (manifest, `measured`); nil means not measured.
+package struct Measurements: Sendable, Hashable {
+    package var residentBytes: UInt64?
+    package var peakBytes: UInt64?
+    package var load: Nanoseconds?
+    package var firstRun: Nanoseconds?
+    package var warmRun: Nanoseconds?
+
+    package init(
+        residentBytes: UInt64? = nil, peakBytes: UInt64? = nil, load: Nanoseconds? = nil,
+        firstRun: Nanoseconds? = nil, warmRun: Nanoseconds? = nil
+    ) {
+        self.residentBytes = residentBytes
+        self.peakBytes = peakBytes
+        self.load = load
+        self.firstRun = firstRun
+        self.warmRun = warmRun
+    }
+}
+
+/// Two scans that give equal tokens saw the same files: sizes, inodes and times of change.
+package struct ChangeToken: Sendable, Hashable {
+    package var stamps: [UInt64]
+
+    package init(_ stamps: [UInt64] = []) { self.stamps = stamps }
+}
+
+/// One version of a model as a scan found it.
+package struct ScannedModel: Sendable, Hashable {
+    package var name: ModelName
+    package var version: ModelVersion
+    /// Absolute path of the version's folder, without a slash at the end.
+    package var directory: String
+    package var files: [ModelFile]
+    /// Empty when `fault` says that it could not be found out.
+    package var signature: Signature
+    package var limits: ModelLimits
+    package var measured: Measurements
+    /// Why this version cannot be served, as half a sentence; nil when it can.
+    package var fault: String?
+    package var token: ChangeToken
+
+    package init(
+        name: ModelName, version: ModelVersion, directory: String, files: [ModelFile] = [],
+        signature: Signature, limits: ModelLimits = ModelLimits(),
+        measured: Measurements = Measurements(), fault: String? = nil,
+        token: ChangeToken = ChangeToken()
+    ) {
+        self.name = name
+        self.version = version
+        self.directory = directory
+        self.files = files
+        self.signature = signature
+        self.limits = limits
+        self.measured = measured
+        self.fault = fault
+        self.token = token
+    }
+}
