@@ -75,6 +75,7 @@ let package = Package(
         room("SluiceWire", path: "Sources/Wire", [nio]),
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
+        room("Files", []),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -82,7 +83,7 @@ let package = Package(
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
-        room("Outside", ["Contract", httpClient, nio, logging]),
+        room("Outside", ["Contract", "Catalogue", "Files", httpClient, nio, logging]),
 
         // House
         room(
@@ -112,7 +113,8 @@ let package = Package(
         tests("ShardsTests", ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio]),
         tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", grdb]),
-        tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),
+        tests("FilesTests", ["Files"]),
+        tests("OutsideTests", ["Outside", "Catalogue", "Files", "Contract", nio, posix, http]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests("SluiceClientTests", ["SluiceClient", "SluiceWire", nio, protobuf]),
         tests("TidyTests", []),
