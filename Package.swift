@@ -82,7 +82,7 @@ let package = Package(
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
-        room("Outside", ["Contract", httpClient, nio, logging]),
+        room("Outside", ["Contract", httpClient, nio, nioSSL, http, logging]),
 
         // House
         room(
@@ -107,12 +107,12 @@ let package = Package(
         tests("WireTests", ["SluiceWire", nio]),
         tests("MessagesTests", ["Messages", "Contract", nio]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
-        tests("AdmissionTests", ["Admission", "Contract", nio]),
+        tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),
         tests("ShardsTests", ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio]),
         tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
-        tests("IssuerTests", ["Issuer", "Contract", grdb]),
-        tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),
+        tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
+        tests("OutsideTests", ["Outside", "Contract", nio, posix, http, logging]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests("SluiceClientTests", ["SluiceClient", "SluiceWire", nio, protobuf]),
         tests("TidyTests", []),
