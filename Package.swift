@@ -18,6 +18,8 @@ let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -75,6 +77,7 @@ let package = Package(
         room("SluiceWire", path: "Sources/Wire", [nio]),
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
+        room("Files", []),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -82,15 +85,17 @@ let package = Package(
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
-        room("Outside", ["Contract", httpClient, nio, logging]),
+        room(
+            "Outside",
+            ["Contract", "Catalogue", "Files", httpClient, nio, nioSSL, http, logging]),
 
         // House
         room(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
-                configuration,
+                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle, unixSignals,
+                httpClient, configuration,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
         .target(
@@ -102,8 +107,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Contract", "Issuer", "Catalogue", "SluiceClient", arguments, histogram,
-                nio, posix, logging, lifecycle,
+                "Gateway", "Contract", "Issuer", "TLS", "SluiceClient", "SluiceMessages",
+                "SluiceWire", arguments, histogram, nio, posix, nioSSL, logging, lifecycle,
             ],
             swiftSettings: strict),
 
@@ -113,20 +118,23 @@ let package = Package(
         tests("WireTests", ["SluiceWire", nio]),
         tests("MessagesTests", ["Messages", "Contract", "CMessages", "CProtobufC", nio]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
-        tests("AdmissionTests", ["Admission", "Contract", nio]),
+        tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),
         tests(
             "ShardsTests",
             ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio, posix, embedded]),
         tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
-        tests("IssuerTests", ["Issuer", "Contract", grdb]),
-        tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),
+        tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
+        tests("FilesTests", ["Files"]),
+        tests(
+            "OutsideTests",
+            ["Outside", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests(
             "SluiceClientTests", ["SluiceClient", "SluiceMessages", "SluiceWire", nio, protobuf]),
         tests("TidyTests", []),
         tests(
             "EndToEndTests",
-            ["Gateway", "SluiceClient", "SluiceWire", "Contract", "Issuer", nio, posix, nioSSL]),
+            ["SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL]),
     ]
 )

@@ -4,9 +4,7 @@
 package import Contract
 package import NIOCore
 private import Synchronization
-
-/// HMAC-SHA256: key, then message (TLS kit, `Cryptography`).
-package typealias KeyedHash = @Sendable (_ key: [UInt8], _ message: [UInt8]) -> [UInt8]
+private import TLS
 
 /// What the gate knows of a token at once.
 package enum Recognition: Sendable {
@@ -27,7 +25,6 @@ package final class Gatekeeper: Sendable {
     private let choice: IssuerChoice
     private let limits: AdmissionLimits
     private let key: [UInt8]
-    private let hash: KeyedHash
     private let clock: @Sendable () -> Instant
     private let pause: @Sendable (Nanoseconds) async throws -> Void
     private let unknownModel: @Sendable (String) -> CallFailure
@@ -40,13 +37,13 @@ package final class Gatekeeper: Sendable {
     private let begin: AsyncStream<Lookup>.Continuation
 
     /// - Parameters:
-    ///   - key: 32 random bytes of this process.
+    ///   - key: random bytes of this process, never written anywhere.
     ///   - unknownModel: the very failure the catalogue answers for a model it does not have; a forbidden
     ///     model answers the same.
     ///   - clock: read only around a look-up, never on the path of a call.
     package init(
         issuers: [TrustedIssuer], policy: ScopePolicy, limits: AdmissionLimits = AdmissionLimits(),
-        key: [UInt8], hash: @escaping KeyedHash,
+        key: [UInt8] = Cryptography.randomBytes(32),
         unknownModel: @escaping @Sendable (String) -> CallFailure,
         clock: @escaping @Sendable () -> Instant = { Instant.now() },
         pause: @escaping @Sendable (Nanoseconds) async throws -> Void = {
@@ -56,7 +53,6 @@ package final class Gatekeeper: Sendable {
         choice = try IssuerChoice(issuers)
         self.limits = limits
         self.key = key
-        self.hash = hash
         self.clock = clock
         self.pause = pause
         self.unknownModel = unknownModel
@@ -280,7 +276,10 @@ extension Gatekeeper {
                 message.append(UInt8(truncatingIfNeeded: generation >> UInt64(shift)))
             }
             message.append(contentsOf: bytes)
-            return (true, (CacheKey(digest: hash(key, message)), issuer))
+            return (
+                true,
+                (CacheKey(digest: Cryptography.hmacSHA256(key: key, message: message)), issuer)
+            )
         }
         guard found.isToken else {
             throw CallFailure(

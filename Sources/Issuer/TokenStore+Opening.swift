@@ -13,7 +13,7 @@ extension TokenStore {
     /// version), each with its mend.
     package static func open(
         folder: String, issuer: String = "local", busyTime: Nanoseconds = .seconds(5),
-        digest: @escaping Digest, clock: @escaping @Sendable () -> Int64 = wallClock
+        clock: @escaping @Sendable () -> Int64 = wallClock
     ) async throws(GatewayError) -> TokenStore {
         let path = URL(fileURLWithPath: folder).appendingPathComponent(fileName).path
         let opened: Result<DatabasePool, GatewayError> = await withCheckedContinuation { waiting in
@@ -26,8 +26,7 @@ extension TokenStore {
                 }
             }
         }
-        return TokenStore(
-            issuer: issuer, pool: try opened.get(), digest: digest, clock: clock)
+        return TokenStore(issuer: issuer, pool: try opened.get(), clock: clock)
     }
 
     /// Makes an empty file with mode 0600 before SQLite opens it: its log and shared memory take the same mode.

@@ -4,6 +4,7 @@
 package import Contract
 import Foundation
 import GRDB
+import TLS
 
 /// The tokens of one state folder. Every method runs on GRDB's own queues: it never blocks an event loop or
 /// Swift's pool. Only SHA-256 hashes of tokens are stored. What a method returned from is on the disk
@@ -15,20 +16,15 @@ package final class TokenStore: TokenVerifier, Sendable {
     /// Expired and revoked tokens are kept this long for `token list`.
     static let keptMilliseconds: Int64 = 30 * 24 * 3_600 * 1_000
 
-    package typealias Digest = @Sendable ([UInt8]) -> [UInt8]
-
     private let issuer: String
     private let pool: DatabasePool
-    private let digest: Digest
     private let clock: @Sendable () -> Int64
 
     init(
-        issuer: String, pool: DatabasePool, digest: @escaping Digest,
-        clock: @escaping @Sendable () -> Int64
+        issuer: String, pool: DatabasePool, clock: @escaping @Sendable () -> Int64
     ) {
         self.issuer = issuer
         self.pool = pool
-        self.digest = digest
         self.clock = clock
     }
 
@@ -51,7 +47,7 @@ package final class TokenStore: TokenVerifier, Sendable {
         let record = TokenRecord(
             id: TokenText.makeIdentifier(), name: name, scopes: scopes, created: now,
             expires: ttl.map { now.addingSaturated(Int64(clamping: $0.milliseconds)) })
-        let hash = Data(token.reveal(digest))
+        let hash = Data(token.reveal(Cryptography.sha256))
         try await write { database in
             try TokenTable.prune(database, before: now - TokenStore.keptMilliseconds)
             guard try TokenTable.activeCount(database, now: now) < TokenStore.tokensMax else {
@@ -114,7 +110,9 @@ package final class TokenStore: TokenVerifier, Sendable {
 
     /// Throws UNAVAILABLE (ISSUER_UNAVAILABLE) when the file cannot be read.
     package func verify(_ token: Secret) async throws(CallFailure) -> Verdict {
-        guard let hash = token.reveal({ TokenText.hasForm($0) ? Data(digest($0)) : nil }) else {
+        guard
+            let hash = token.reveal({ TokenText.hasForm($0) ? Data(Cryptography.sha256($0)) : nil })
+        else {
             return .inactive
         }
         let found: TokenRecord?

@@ -9,8 +9,8 @@ private import Synchronization
 /// May be used from any thread. The clock is the caller's: see `TLSServerContext`.
 package final class TicketKeys: Sendable {
     /// A key's name travels in the ticket in clear (RFC 5077 section 4).
-    struct Key: Sendable {
-        let name = Cryptography.randomBytes(16)
+    package struct Key: Sendable {
+        package let name = Cryptography.randomBytes(16)
         let aes = Cryptography.randomBytes(32)
         let hmac = Cryptography.randomBytes(32)
         let madeAt: Int64
@@ -34,7 +34,7 @@ package final class TicketKeys: Sendable {
     package static func clock() -> Int64 { Int64(time(nil)) }
 
     /// The key to seal a new ticket with; makes a new one when the current one is old (or the clock went back).
-    func sealing(now: Int64) -> Key {
+    package func sealing(now: Int64) -> Key {
         ring.withLock { ring in
             rotate(&ring, now: now)
             return ring.current
@@ -42,7 +42,7 @@ package final class TicketKeys: Sendable {
     }
 
     /// The key that a ticket names, and whether the ticket should be renewed; nil when it is not known (any more).
-    func opening(name: [UInt8], now: Int64) -> (key: Key, renew: Bool)? {
+    package func opening(name: [UInt8], now: Int64) -> (key: Key, renew: Bool)? {
         ring.withLock { ring in
             rotate(&ring, now: now)
             if ring.current.name == name { return (ring.current, false) }

@@ -1,0 +1,30 @@
+// What can go wrong between the program and the file system.
+
+import Glibc
+
+/// A failed file operation.
+package struct FileFault: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The system's `errno`.
+    package var number: Int32
+    /// The name that was asked for, as it was given.
+    package var name: String
+
+    package init(number: Int32, name: String) {
+        self.number = number
+        self.name = name
+    }
+
+    package var isMissing: Bool { number == ENOENT || number == ENOTDIR }
+    /// True for a symbolic link where none is followed.
+    package var isLink: Bool { number == ELOOP }
+
+    /// The system's words, for example `Permission denied`.
+    package var reason: String {
+        if isLink { return "it is a symbolic link" }
+        // SAFETY: strerror answers a terminated text which is copied before anything else runs on this thread.
+        guard let text = unsafe strerror(number) else { return "error \(number)" }
+        return unsafe String(cString: text)
+    }
+
+    package var description: String { "'\(name)': \(reason)" }
+}

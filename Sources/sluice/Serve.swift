@@ -1,0 +1,50 @@
+// `sluice serve`: the gateway itself.
+
+import ArgumentParser
+import Foundation
+import Gateway
+import Logging
+import ServiceLifecycle
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve models.",
+        discussion: """
+            Prints one line, `ready tls=HOST:PORT admin=HOST:PORT`, when it answers. SIGTERM finishes the calls in \
+            flight and stops; a second one stops at once. Without a settings file: an embedded issuer of tokens, a \
+            self-signed certificate at STATE/tls/cert.pem, models from ./models, state in ./.sluice.
+            """)
+
+    @Option(help: ArgumentHelp("Settings, a YAML file; see sluice.example.yaml.", valueName: "file"))
+    var config: String?
+    @Option(help: ArgumentHelp("Where callers connect.", valueName: "host:port"))
+    var listen: String?
+    @Option(help: ArgumentHelp("The folder of models, NAME/VERSION/model.onnx.", valueName: "folder"))
+    var models: String?
+    @Option(help: ArgumentHelp("Where tokens and the certificate are kept.", valueName: "folder"))
+    var state: String?
+    @Option(help: ArgumentHelp("Where probes are answered; keep it on loopback.", valueName: "host:port"))
+    var admin: String?
+
+    func run() async throws {
+        try await reportingFailures {
+            let settings = try Settings.load(file: config, overrides: overrides)
+            LoggingSystem.bootstrap { label in
+                settings.log.format.handler(label: label, level: settings.log.level)
+            }
+            let house = try await House.open(settings, logger: Logger(label: "sluice"))
+            print("ready tls=\(house.listen) admin=\(house.admin)")
+            fflush(stdout)
+            try await house.run()
+        }
+    }
+
+    private var overrides: [String: String] {
+        var overrides: [String: String] = [:]
+        overrides["listen"] = listen
+        overrides["models.repository"] = models
+        overrides["state"] = state
+        overrides["admin"] = admin
+        return overrides
+    }
+}
