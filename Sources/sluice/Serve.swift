@@ -28,10 +28,9 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingFailures {
-            let settings = try Settings.load(file: config, overrides: overrides)
-            LoggingSystem.bootstrap { label in
-                settings.log.format.handler(label: label, level: settings.log.level)
-            }
+            let settings = try Settings.load(
+                file: config, environment: ProcessInfo.processInfo.environment, flags: flags)
+            LoggingSystem.bootstrap { settings.log.handler(label: $0) }
             let house = try await House.open(settings, logger: Logger(label: "sluice"))
             print("ready tls=\(house.listen) admin=\(house.admin)")
             fflush(stdout)
@@ -39,12 +38,12 @@ struct Serve: AsyncParsableCommand {
         }
     }
 
-    private var overrides: [String: String] {
-        var overrides: [String: String] = [:]
-        overrides["listen"] = listen
-        overrides["models.repository"] = models
-        overrides["state"] = state
-        overrides["admin"] = admin
-        return overrides
+    private var flags: [String: String] {
+        var flags: [String: String] = [:]
+        flags["listen"] = listen
+        flags["models.repository"] = models
+        flags["state"] = state
+        flags["admin"] = admin
+        return flags
     }
 }

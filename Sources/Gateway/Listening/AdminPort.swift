@@ -5,7 +5,6 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import ServiceLifecycle
 import Synchronization
 
 /// Whether the gateway serves: ready means "can serve on demand", never "models are loaded".
@@ -16,7 +15,7 @@ final class Readiness: Sendable {
 }
 
 /// `/livez` and `/readyz` (DESIGN.md section 5).
-final class AdminPort: Service {
+final class AdminPort: Sendable {
     private let channel: any Channel
     let address: Endpoint
 
@@ -58,12 +57,12 @@ final class AdminPort: Service {
             : HTTPAnswer(status: .serviceUnavailable, body: "not ready: stopping\n")
     }
 
-    func run() async throws {
-        try await gracefulShutdown()
-    }
-
     /// Closed last, so that probes can watch a gateway drain.
     func close() async {
-        try? await channel.close()
+        do {
+            try await channel.close()
+        } catch {
+            // Closed already: what was wanted.
+        }
     }
 }

@@ -3,19 +3,27 @@
 
 package import Logging
 
-/// The form of the log, a setting.
-package enum LogFormat: String, Sendable, CaseIterable { case text, json }
-
-extension LogFormat {
+extension LogSettings {
     /// The handler a process hands to `LoggingSystem.bootstrap`.
-    package func handler(label: String, level: Logger.Level) -> any LogHandler {
-        switch self {
+    package func handler(label: String) -> any LogHandler {
+        switch format {
         case .text:
             var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
+            handler.logLevel = logLevel
             return handler
         case .json:
-            return JSONLogHandler(label: label, level: level)
+            return JSONLogHandler(label: label, level: logLevel)
+        }
+    }
+
+    private var logLevel: Logger.Level {
+        switch level {
+        case .trace: .trace
+        case .debug: .debug
+        case .info: .info
+        case .notice: .notice
+        case .warning: .warning
+        case .error: .error
         }
     }
 }

@@ -1,7 +1,6 @@
 // Signals: the first SIGTERM or SIGINT drains, the second stops at once.
 
 import Logging
-import ServiceLifecycle
 import UnixSignals
 
 #if canImport(Glibc)
@@ -10,16 +9,16 @@ import UnixSignals
     import Musl
 #endif
 
-/// Turns signals into the end of the service group.
-struct SignalWatch: Service {
+/// Turns signals into the end of the service group. Not one of its services: it has to hear a second signal while they
+/// shut down.
+struct SignalWatch {
     let logger: Logger
     let shutDown: @Sendable () async -> Void
 
     func run() async throws {
         var received = 0
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
-        // First of the group's services, so told to stop last: a second signal is heard while the others drain.
-        for await signal in signals.cancelOnGracefulShutdown() {
+        for await signal in signals {
             received += 1
             if received == 1 {
                 logger.notice("stopping: finishing calls in flight", metadata: ["signal": "\(signal)"])
