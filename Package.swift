@@ -116,7 +116,9 @@ let package = Package(
         tests("ContractTests", ["Contract", nio]),
         tests("TLSTests", ["TLS", "COpenSSL", nio, posix, embedded]),
         tests("WireTests", ["SluiceWire", nio]),
-        tests("MessagesTests", ["Messages", "Contract", "CMessages", "CProtobufC", nio]),
+        tests(
+            "MessagesTests",
+            ["Messages", "SluiceMessages", "Contract", "CMessages", "CProtobufC", nio, protobuf]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
         tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),
