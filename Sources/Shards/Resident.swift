@@ -44,7 +44,7 @@ package final class Resident: Sendable {
 
     package let entry: ModelEntry
     let home: Int
-    let estimates = RunEstimates()
+    package let estimates = RunEstimates()
     /// An inline run once held up its event loop: never again while this session lives.
     private let isInlineBarred = Atomic<Bool>(false)
     private let state: Mutex<State>

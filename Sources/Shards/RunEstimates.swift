@@ -35,7 +35,7 @@ package final class RunEstimates: Sendable {
     /// to 10 ms counts as at most eight times what was expected.
     package static func updated(_ old: UInt64, with sample: UInt64) -> UInt64 {
         guard old > 0 else { return sample }
-        let clipped = sample < sliceMax ? min(sample, old * 8 + 50_000) : sample
+        let clipped = max(old, sample) < sliceMax ? min(sample, old * 8 + 50_000) : sample
         return clipped > old ? old + max(1, (clipped - old) / 8) : old - (old - clipped) / 4
     }
 
