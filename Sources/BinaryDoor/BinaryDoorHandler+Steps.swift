@@ -1,6 +1,7 @@
 // The machine's steps, acted on: headers are read here and the walk is called.
 
 import Contract
+import Logging
 import Messages
 import NIOCore
 import SluiceWire
@@ -163,7 +164,8 @@ extension BinaryDoorHandler {
         let call = Call(
             method: method, model: header.model, version: header.modelVersion, arrived: now,
             deadline: deadline, wantsProgress: header.wantsProgress, trace: header.trace,
-            token: header.token, body: InferenceBody(method: method, message: message, limits: limits))
+            token: header.token,
+            body: InferenceBody(method: method, message: message, limits: limits))
         let handle = session.begin(call, exchange: exchange)
         if exchange.state == .open { exchange.handle = handle }
     }

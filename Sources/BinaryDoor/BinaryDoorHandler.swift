@@ -3,9 +3,9 @@
 
 package import Contract
 package import Logging
-private import Messages
+import Messages
 package import NIOCore
-package import SluiceWire
+import SluiceWire
 
 /// What the house tells a connection, from any thread, by `channel.triggerUserOutboundEvent`.
 package enum DoorCommand: Sendable {

@@ -1,6 +1,8 @@
 // The calls of one connection that have a slot. A slot is taken by CALL and free again when the work behind
 // the call has stopped, which may be later than its answer.
 
+package import Contract
+
 package struct CallTable {
     package enum Phase: UInt8, Sendable {
         /// No call. Exit: `open`.

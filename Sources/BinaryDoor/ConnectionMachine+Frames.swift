@@ -1,7 +1,7 @@
 // What a frame means, given all that came before it. The decoder has already checked the frame by itself.
 
 package import Contract
-package import NIOCore
+import NIOCore
 package import SluiceWire
 
 extension ConnectionMachine {

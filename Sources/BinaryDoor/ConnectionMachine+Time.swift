@@ -3,6 +3,7 @@
 
 package import Contract
 package import NIOCore
+import SluiceWire
 
 extension ConnectionMachine {
     /// The PING that follows GOAWAY phase one; its ACK shows that the client has read it.
