@@ -8,13 +8,13 @@ import NIOCore
 import NIOPosix
 import OnnxRuntime
 import Outside
-package import ServiceLifecycle
+import ServiceLifecycle
 import Shards
 import TLS
 
 /// A gateway with its settings. What can fail at start fails in ``open(_:logger:)``; ``run()`` serves until a signal or
 /// a graceful shutdown ends it.
-package final class House: Service {
+package final class House: Sendable {
     /// Where callers connect and where probes are answered, with the ports that were bound.
     package let listen: Endpoint
     package let admin: Endpoint
@@ -36,11 +36,13 @@ package final class House: Service {
     /// Opens the rooms, those behind the door first: when a caller can connect, everything is there.
     package static func open(_ settings: Settings, logger: Logger) async throws -> House {
         try StateFolder.prepare(settings.state)
-        let tls = try translating { try settings.tls.contextSettings(state: settings.state) }
+        let tls = try translating { () throws(TLSError) in
+            try settings.tls.contextSettings(state: settings.state)
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let contexts = LoopContexts(
             box: TLSContextBox(
-                try translating {
+                try translating { () throws(TLSError) in
                     try TLSServerContext.makeContexts(tls, count: System.coreCount)
                 }),
             group: group)
@@ -126,7 +128,7 @@ struct Rooms: Sendable {
         admission.callsPerClient = settings.callsPerClientMax
         let gatekeeper = try Gatekeeper(
             issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
-            limits: admission, key: Cryptography.randomBytes(32), hash: Cryptography.hmacSHA256,
+            limits: admission, key: Cryptography.randomBytes(32),
             unknownModel: Registry.notFound)
         let readiness = Readiness()
         let walk = try await Walk(

@@ -4,7 +4,6 @@ import ArgumentParser
 import Contract
 import Foundation
 import Issuer
-import TLS
 
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,7 +20,7 @@ struct TokenCommand: AsyncParsableCommand {
         var state = "./.sluice"
 
         func withStore(_ body: (TokenStore) async throws -> Void) async throws {
-            let store = try await TokenStore.open(folder: state, digest: Cryptography.sha256)
+            let store = try await TokenStore.open(folder: state)
             let result: Result<Void, any Error>
             do {
                 result = .success(try await body(store))

@@ -4,6 +4,7 @@ import BinaryDoor
 import Contract
 import Logging
 import NIOCore
+import NIOHTTP1
 import Synchronization
 
 /// Names connections for the logs of both sides: a random word of this process and a count.

@@ -6,7 +6,6 @@ import Issuer
 import Logging
 import NIOCore
 import Outside
-import TLS
 
 /// Opened issuers, and what has to be closed when the gateway stops.
 struct Issuers: Sendable {
@@ -36,7 +35,7 @@ struct Issuers: Sendable {
         switch settings.kind {
         case .embedded:
             let store = try await TokenStore.open(
-                folder: state, issuer: settings.name, digest: Cryptography.sha256)
+                folder: state, issuer: settings.name)
             stores.append(store)
             verifier = store
         case .introspection:
