@@ -14,6 +14,7 @@ let strict: [SwiftSetting] = [
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(
@@ -98,7 +99,10 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
         room(
             "SluiceClient",
-            ["SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf, logging, lifecycle]),
+            [
+                "SluiceMessages", "SluiceWire", nio, nioTLS, posix, nioSSL, protobuf, logging,
+                lifecycle,
+            ]),
         .executableTarget(
             name: "sluice",
             dependencies: [
@@ -121,7 +125,11 @@ let package = Package(
         tests("OutsideTests", ["Outside", "Contract", nio, posix, http]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests(
-            "SluiceClientTests", ["SluiceClient", "SluiceMessages", "SluiceWire", nio, protobuf]),
+            "SluiceClientTests",
+            [
+                "SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf,
+                logging, lifecycle,
+            ]),
         tests("TidyTests", []),
         tests(
             "EndToEndTests",
