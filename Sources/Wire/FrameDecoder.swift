@@ -124,7 +124,7 @@ package struct FrameDecoder: Sendable {
     }
 
     private mutating func accept(_ head: Head, _ type: FrameType) {
-        if !greeted { greeted = true }
+        if type == .hello { greeted = true }
         if side == .server, type == .call { lastCall = head.call }
     }
 }
@@ -172,6 +172,9 @@ extension FrameDecoder {
             guard side == .client else { throw WireFault(.typeOfOtherSide, type: byte) }
         case .hello:
             guard !greeted else { throw WireFault(.helloRepeated, type: byte) }
+            return type
+        case .goAway where side == .client:
+            // A server that cannot say HELLO says GOAWAY instead.
             return type
         case .data, .ping, .goAway, .auth, .extension: break
         }
