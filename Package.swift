@@ -129,6 +129,7 @@ let package = Package(
             [
                 "SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf,
                 logging, lifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         tests("TidyTests", []),
         tests(

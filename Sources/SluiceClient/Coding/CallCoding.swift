@@ -1,9 +1,9 @@
 // The header messages of every call: CallHeader out, ReplyHeader in (proto/sluice/v1/sluice.proto).
 
-import NIOCore
+package import NIOCore
 
 /// The numbers of `sluice.v1.Method`.
-enum CallMethod: UInt64, Sendable {
+package enum CallMethod: UInt64, Sendable {
     case infer = 1
     case inferStream = 2
     case modelMetadata = 3
@@ -17,20 +17,26 @@ enum CallMethod: UInt64, Sendable {
     case healthWatch = 11
 
     /// Answered by a stream of messages.
-    var isStream: Bool { self == .inferStream || self == .healthWatch }
+    package var isStream: Bool { self == .inferStream || self == .healthWatch }
 }
 
 /// One call as it is handed to the connection, the same for each attempt.
-struct CallRequest: Sendable {
-    var method: CallMethod
-    var model = ""
-    var version = ""
-    var wantsProgress = false
-    var options = CallOptions()
+package struct CallRequest: Sendable {
+    package var method: CallMethod
+    package var model: String
+    package var version: String
+    package var wantsProgress = false
+    package var options = CallOptions()
     /// The token of `options`, once it is known.
-    var token = ""
+    package var token = ""
     /// The method's Open Inference Protocol message.
-    var payload = ByteBuffer()
+    package var payload = ByteBuffer()
+
+    package init(method: CallMethod, model: String = "", version: String = "") {
+        self.method = method
+        self.model = model
+        self.version = version
+    }
 }
 
 extension CallRequest {
@@ -40,7 +46,7 @@ extension CallRequest {
     ///   - timeout: what is left of the call's time, in microseconds, at least 1.
     ///   - attempt: 0 for the first.
     ///   - messageLength: only when the message is cut.
-    func writeHeader(
+    package func writeHeader(
         to bytes: inout ByteBuffer, timeout: UInt64, attempt: Int, messageLength: Int
     ) {
         bytes.writeVarintField(1, method.rawValue)
@@ -71,14 +77,14 @@ extension CallRequest {
 }
 
 /// A decoded ReplyHeader.
-struct ReplyHeader {
-    var status: SluiceError?
-    var messageLength: UInt64 = 0
-    var timing = Timing()
+package struct ReplyHeader {
+    package var status: SluiceError?
+    package var messageLength: UInt64 = 0
+    package var timing = Timing()
 
-    init() {}
+    package init() {}
 
-    init(_ bytes: ByteBuffer) throws(MalformedMessage) {
+    package init(_ bytes: ByteBuffer) throws(MalformedMessage) {
         var reader = ProtobufReader(bytes)
         while let (field, type) = try reader.next() {
             switch (field, type) {
@@ -154,7 +160,7 @@ struct ReplyHeader {
 extension CallRequest {
     /// The protocol's bounds for what a caller may put into the header; keeps it below the 65,535 bytes a
     /// frame's header can have, whatever the gateway allows.
-    func checkHeader() throws(SluiceError) {
+    package func checkHeader() throws(SluiceError) {
         try check(model.utf8.count, 256, "model's name")
         try check(version.utf8.count, 256, "model's version")
         try check(options.idempotencyKey.utf8.count, 1_024, "idempotency key")

@@ -1,24 +1,23 @@
 // The messages of a connection, which are rare: SwiftProtobuf reads and writes them.
 
-import NIOCore
-import SluiceMessages
-import SluiceWire
-import SwiftProtobuf
+package import NIOCore
+package import SluiceMessages
+package import SwiftProtobuf
 
 /// What became of a token.
-struct AuthOutcome {
+package struct AuthOutcome {
     /// Nil when it was accepted.
-    var error: SluiceError?
+    package var error: SluiceError?
 }
 
-enum HelloCoding {
+package enum HelloCoding {
     /// A token longer than this does not fit HELLO's 4,096 bytes and follows in an AUTH frame.
-    static let helloTokenBytesMax = 3_500
+    package static let helloTokenBytesMax = 3_500
     /// What the protocol allows for a header, before the gateway has said what it allows itself.
     private static let tokenBytesMax = 16 << 10
 
     /// A ClientHello.
-    static func hello(userAgent: String, token: String) throws(SluiceError) -> ByteBuffer {
+    package static func hello(userAgent: String, token: String) throws(SluiceError) -> ByteBuffer {
         var hello = Sluice_ClientHello()
         hello.minorMin = 0
         hello.minorMax = 0
@@ -27,7 +26,7 @@ enum HelloCoding {
         return try encoded(hello)
     }
 
-    static func authUpdate(_ token: String) throws(SluiceError) -> ByteBuffer {
+    package static func authUpdate(_ token: String) throws(SluiceError) -> ByteBuffer {
         guard token.utf8.count < tokenBytesMax - 16 else {
             throw SluiceError(
                 .invalidArgument, reason: Reason.headerTooLarge,
@@ -40,7 +39,7 @@ enum HelloCoding {
     }
 
     /// A GoAway that says why this side leaves.
-    static func goAway(protocolFault: String) -> ByteBuffer {
+    package static func goAway(protocolFault: String) -> ByteBuffer {
         var message = Sluice_GoAway()
         message.code = .goAwayProtocol
         message.reason = cut(protocolFault, to: 256)
@@ -49,7 +48,7 @@ enum HelloCoding {
     }
 
     /// The settings in force and why the token was refused.
-    static func serverHello(_ header: ByteBuffer) -> (ConnectionSettings, SluiceError?)? {
+    package static func serverHello(_ header: ByteBuffer) -> (ConnectionSettings, SluiceError?)? {
         guard let hello: Sluice_ServerHello = decoded(header) else { return nil }
         var settings = ConnectionSettings()
         // 0 is a gateway that does not say: the protocol's defaults hold.
@@ -69,17 +68,27 @@ enum HelloCoding {
         return (settings, hello.hasAuth && hello.auth.hasStatus ? error(hello.auth.status) : nil)
     }
 
-    static func authResult(_ header: ByteBuffer) -> AuthOutcome? {
+    package static func authResult(_ header: ByteBuffer) -> AuthOutcome? {
         guard let result: Sluice_AuthResult = decoded(header) else { return nil }
         return AuthOutcome(error: result.hasStatus ? error(result.status) : nil)
     }
 
-    static func goAwayLastCall(_ header: ByteBuffer) -> UInt32? {
-        let message: Sluice_GoAway? = decoded(header)
-        return message?.lastCall
+    /// The last call that will be answered, and why the gateway leaves.
+    package static func goAway(_ header: ByteBuffer) -> (lastCall: UInt32, why: String)? {
+        guard let message: Sluice_GoAway = decoded(header) else { return nil }
+        let code =
+            switch message.code {
+            case .goAwayNoError: "in good order"
+            case .goAwayProtocol: "it saw the protocol broken"
+            case .goAwayCalmDown: "it saw too many control frames"
+            case .goAwayTimeout: "something took too long"
+            case .goAwayLimit: "a limit was reached"
+            case .UNRECOGNIZED(let number): "code \(number)"
+            }
+        return (message.lastCall, message.reason.isEmpty ? code : "\(code), \(message.reason)")
     }
 
-    static func progress(_ header: ByteBuffer) -> Progress? {
+    package static func progress(_ header: ByteBuffer) -> Progress? {
         guard let message: Sluice_Progress = decoded(header) else { return nil }
         let fraction = Double(message.fraction)
         return Progress(
@@ -89,7 +98,7 @@ enum HelloCoding {
     }
 
     /// The error a Status means; nil when it says OK.
-    static func error(_ status: Sluice_Status) -> SluiceError? {
+    package static func error(_ status: Sluice_Status) -> SluiceError? {
         guard status.code != 0 else { return nil }
         return SluiceError(
             .init(rawValue: Int(status.code)), reason: status.reason, status.message,
@@ -101,7 +110,7 @@ enum HelloCoding {
 
     // MARK: SwiftProtobuf and ByteBuffer
 
-    static func encoded(_ message: some Message) throws(SluiceError) -> ByteBuffer {
+    package static func encoded(_ message: some Message) throws(SluiceError) -> ByteBuffer {
         do {
             let bytes: [UInt8] = try message.serializedBytes()
             return ByteBuffer(bytes: bytes)
@@ -110,7 +119,7 @@ enum HelloCoding {
         }
     }
 
-    static func decoded<M: Message>(_ bytes: ByteBuffer) -> M? {
+    package static func decoded<M: Message>(_ bytes: ByteBuffer) -> M? {
         try? M(serializedBytes: [UInt8](bytes.readableBytesView))
     }
 

@@ -1,11 +1,11 @@
 // ModelInferRequest out, ModelInferResponse in: tensors are copied once into the message, and answers are
 // slices of the bytes they came in (proto/inference/open_inference.proto).
 
-import NIOCore
+package import NIOCore
 
-enum InferenceCoding {
+package enum InferenceCoding {
     /// A ModelInferRequest with raw contents.
-    static func request(
+    package static func request(
         model: String, version: String, inputs: [Tensor], outputs: [String]
     ) -> ByteBuffer {
         // Names and shapes are short; the tensors decide the size.
@@ -47,7 +47,7 @@ enum InferenceCoding {
     }
 
     /// The answer in a ModelInferResponse.
-    static func inference(_ bytes: ByteBuffer) throws(SluiceError) -> Inference {
+    package static func inference(_ bytes: ByteBuffer) throws(SluiceError) -> Inference {
         do {
             return try response(bytes)
         } catch let error as SluiceError {

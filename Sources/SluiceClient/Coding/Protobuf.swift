@@ -2,12 +2,12 @@
 // ByteBuffer. Everything rarer goes through SwiftProtobuf; the tests hold both against each other.
 // Source: https://protobuf.dev/programming-guides/encoding/
 
-import NIOCore
+package import NIOCore
 
 /// Bytes that are not the protobuf message they must be.
-struct MalformedMessage: Error {}
+package struct MalformedMessage: Error {}
 
-enum WireType: UInt8 {
+package enum WireType: UInt8 {
     case varint = 0
     case fixed64 = 1
     case delimited = 2
@@ -15,17 +15,17 @@ enum WireType: UInt8 {
 }
 
 /// How long what will be written is.
-enum ProtobufSize {
-    static func varint(_ value: UInt64) -> Int {
+package enum ProtobufSize {
+    package static func varint(_ value: UInt64) -> Int {
         max(1, (70 - value.leadingZeroBitCount) / 7)
     }
 
     /// A delimited field with a number below 16: tag, length, bytes.
-    static func delimited(_ bytes: Int) -> Int { 1 + varint(UInt64(bytes)) + bytes }
+    package static func delimited(_ bytes: Int) -> Int { 1 + varint(UInt64(bytes)) + bytes }
 }
 
 extension ByteBuffer {
-    mutating func writeVarint(_ value: UInt64) {
+    package mutating func writeVarint(_ value: UInt64) {
         var rest = value
         while rest > 0x7F {
             writeInteger(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -40,34 +40,34 @@ extension ByteBuffer {
     }
 
     /// Writes nothing for 0, as proto3 does.
-    mutating func writeVarintField(_ field: UInt8, _ value: UInt64) {
+    package mutating func writeVarintField(_ field: UInt8, _ value: UInt64) {
         guard value != 0 else { return }
         writeTag(field, .varint)
         writeVarint(value)
     }
 
     /// Writes nothing for an empty string.
-    mutating func writeStringField(_ field: UInt8, _ value: String) {
+    package mutating func writeStringField(_ field: UInt8, _ value: String) {
         guard !value.isEmpty else { return }
         writeDelimitedHead(field, bytes: value.utf8.count)
         writeString(value)
     }
 
     /// Tag and length; the bytes follow from the caller.
-    mutating func writeDelimitedHead(_ field: UInt8, bytes: Int) {
+    package mutating func writeDelimitedHead(_ field: UInt8, bytes: Int) {
         writeTag(field, .delimited)
         writeVarint(UInt64(bytes))
     }
 }
 
 /// Reads one message, field by field.
-struct ProtobufReader {
-    private(set) var rest: ByteBuffer
+package struct ProtobufReader {
+    package private(set) var rest: ByteBuffer
 
-    init(_ bytes: ByteBuffer) { rest = bytes }
+    package init(_ bytes: ByteBuffer) { rest = bytes }
 
     /// The next field's number and type, or nil at the end.
-    mutating func next() throws(MalformedMessage) -> (field: Int, type: WireType)? {
+    package mutating func next() throws(MalformedMessage) -> (field: Int, type: WireType)? {
         guard rest.readableBytes > 0 else { return nil }
         let tag = try varint()
         guard tag <= UInt64(UInt32.max), tag >> 3 > 0,
@@ -76,7 +76,7 @@ struct ProtobufReader {
         return (Int(tag >> 3), type)
     }
 
-    mutating func varint() throws(MalformedMessage) -> UInt64 {
+    package mutating func varint() throws(MalformedMessage) -> UInt64 {
         var value: UInt64 = 0
         for shift in stride(from: 0 as UInt64, to: 70, by: 7) {
             guard let byte = rest.readInteger(as: UInt8.self) else { throw MalformedMessage() }
@@ -87,18 +87,18 @@ struct ProtobufReader {
     }
 
     /// A 32-bit number; protobuf cuts longer ones.
-    mutating func varint32() throws(MalformedMessage) -> UInt32 {
+    package mutating func varint32() throws(MalformedMessage) -> UInt32 {
         UInt32(truncatingIfNeeded: try varint())
     }
 
-    mutating func delimited() throws(MalformedMessage) -> ByteBuffer {
+    package mutating func delimited() throws(MalformedMessage) -> ByteBuffer {
         guard let slice = rest.readSlice(length: Int(clamping: try varint())) else {
             throw MalformedMessage()
         }
         return slice
     }
 
-    mutating func string() throws(MalformedMessage) -> String {
+    package mutating func string() throws(MalformedMessage) -> String {
         let bytes = try delimited()
         guard let text = String(validating: bytes.readableBytesView, as: UTF8.self) else {
             throw MalformedMessage()
@@ -106,7 +106,7 @@ struct ProtobufReader {
         return text
     }
 
-    mutating func skip(_ type: WireType) throws(MalformedMessage) {
+    package mutating func skip(_ type: WireType) throws(MalformedMessage) {
         switch type {
         case .varint: _ = try varint()
         case .delimited: _ = try delimited()

@@ -139,6 +139,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 flush()
                 return fail(error)
             }
+            if case .refused(let error) = arrival { return fail(error) }
             if case .welcomed = arrival { armKeepAlive() }
             switchboard.arrived(arrival, on: self)
         }

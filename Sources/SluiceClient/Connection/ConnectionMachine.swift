@@ -1,27 +1,27 @@
 // One connection as a value: bytes and calls in, bytes and arrivals out. It knows the protocol and nothing of
 // sockets, clocks or tasks (PROTOCOL.md; proto/README.md is the normative text).
 
-import NIOCore
+package import NIOCore
 import SluiceWire
 
 /// The number a call has from its start to its end, whichever connections it sees.
-typealias Ticket = UInt64
+package typealias Ticket = UInt64
 
 /// What the gateway's HELLO put in force.
-struct ConnectionSettings: Equatable {
-    var frameBytes = 256 << 10
-    var messageBytes = 64 << 20
-    var headerBytes = 16 << 10
-    var concurrentCalls = 256
-    var pingInterval = TimeAmount.seconds(10)
+package struct ConnectionSettings: Equatable {
+    package var frameBytes = 256 << 10
+    package var messageBytes = 64 << 20
+    package var headerBytes = 16 << 10
+    package var concurrentCalls = 256
+    package var pingInterval = TimeAmount.seconds(10)
     /// For logs on both sides.
-    var connectionID = ""
+    package var connectionID = ""
     /// Name and version of the gateway.
-    var server = ""
+    package var server = ""
 }
 
 /// Something the gateway sent that matters outside of the connection.
-enum Arrival {
+package enum Arrival {
     /// The gateway's HELLO: calls may be opened. The error says why the token was refused.
     case welcomed(SluiceError?)
     /// What became of an AUTH frame.
@@ -34,15 +34,17 @@ enum Arrival {
     case broken(Ticket, SluiceError)
     case progressed(Ticket, Progress)
     /// No more calls here; those listed will not be answered and were not begun.
-    case goingAway([Ticket])
+    case goingAway([Ticket], why: String)
+    /// GOAWAY in place of HELLO.
+    case refused(SluiceError)
     /// The connection cannot go on.
     case fault(SluiceError)
 }
 
 /// See the file's head. States: `greeting` until the gateway's HELLO; `open` while calls may be opened;
 /// `draining` after GOAWAY, until the last call has ended; `closed` after a fault.
-struct ConnectionMachine {
-    enum Phase: Equatable { case greeting, open, draining, closed }
+package struct ConnectionMachine {
+    package enum Phase: Equatable { case greeting, open, draining, closed }
 
     private struct OpenCall {
         /// Nil when the caller has gone: the slot is free when the gateway says so.
@@ -50,8 +52,8 @@ struct ConnectionMachine {
         var isStream: Bool
     }
 
-    private(set) var phase = Phase.greeting
-    private(set) var settings = ConnectionSettings()
+    package private(set) var phase = Phase.greeting
+    package private(set) var settings = ConnectionSettings()
     private var decoder: FrameDecoder
     private var calls: [UInt32: OpenCall] = [:]
     private var assemblies: [UInt32: Assembly] = [:]
@@ -64,7 +66,7 @@ struct ConnectionMachine {
     private var lastHeard: NIODeadline
     private var pingSent: NIODeadline?
 
-    init(
+    package init(
         limits: SluiceClient.Configuration.Limits,
         keepAlive: SluiceClient.Configuration.KeepAlive?, now: NIODeadline
     ) {
@@ -75,21 +77,21 @@ struct ConnectionMachine {
     }
 
     /// Calls whose slot on the gateway is taken.
-    var openCalls: Int { calls.count }
-    var hasOutput: Bool { !output.isEmpty }
+    package var openCalls: Int { calls.count }
+    package var hasOutput: Bool { !output.isEmpty }
     /// Bytes that wait for the socket.
-    var outputBytes: Int { output.byteCount }
+    package var outputBytes: Int { output.byteCount }
     /// True when a call may be opened now.
-    var hasRoom: Bool {
+    package var hasRoom: Bool {
         phase == .open && calls.count < settings.concurrentCalls && nextCall <= Frame.callMax
     }
 
     // MARK: Out
 
     /// The first frame; see ``HelloCoding/hello(userAgent:token:)``.
-    mutating func greet(_ header: ByteBuffer) { output.append(Frame(.hello, header: header)) }
+    package mutating func greet(_ header: ByteBuffer) { output.append(Frame(.hello, header: header)) }
 
-    mutating func authenticate(_ token: String) throws(SluiceError) {
+    package mutating func authenticate(_ token: String) throws(SluiceError) {
         output.append(Frame(.auth, header: try HelloCoding.authUpdate(token)))
     }
 
@@ -97,7 +99,7 @@ struct ConnectionMachine {
     ///
     /// - Parameter timeout: what is left of the call's time, in microseconds, at least 1.
     /// - Throws: ``SluiceError`` when a limit of the gateway forbids the call; nothing was sent then.
-    mutating func open(
+    package mutating func open(
         _ request: CallRequest, ticket: Ticket, timeout: UInt64, attempt: Int
     ) throws(SluiceError) -> UInt32 {
         precondition(hasRoom, "a call is opened only where there is room")
@@ -120,7 +122,7 @@ struct ConnectionMachine {
     }
 
     /// The caller of `call` has gone. The gateway is told, unless it has not heard of the call yet.
-    mutating func cancel(_ call: UInt32) {
+    package mutating func cancel(_ call: UInt32) {
         guard calls[call]?.ticket != nil else { return }
         assemblies[call] = nil
         if output.withdraw(call) == .unheard {
@@ -132,19 +134,19 @@ struct ConnectionMachine {
     }
 
     /// Bytes for the socket, about `limit` of them; long messages take turns.
-    mutating func takeOutput(atMost limit: Int) -> [ByteBuffer] {
+    package mutating func takeOutput(atMost limit: Int) -> [ByteBuffer] {
         output.take(atMost: limit, frameBytes: settings.frameBytes)
     }
 
     /// Says goodbye because the gateway broke the protocol.
-    mutating func sayGoodbye(_ error: SluiceError) {
+    package mutating func sayGoodbye(_ error: SluiceError) {
         guard phase != .closed else { return }
         phase = .closed
         output.append(Frame(.goAway, header: HelloCoding.goAway(protocolFault: error.message)))
     }
 
     /// The connection has gone: the calls whose callers are still there.
-    mutating func close() -> [Ticket] {
+    package mutating func close() -> [Ticket] {
         phase = .closed
         defer { calls = [:] }
         assemblies = [:]
@@ -154,14 +156,14 @@ struct ConnectionMachine {
     // MARK: Time
 
     /// When ``tick(_:)`` has something to do.
-    var nextTick: NIODeadline? {
+    package var nextTick: NIODeadline? {
         guard let keepAlive, phase == .open || phase == .draining else { return nil }
         if let pingSent { return pingSent + .nanoseconds(keepAlive.timeout.nanoseconds) }
         return lastHeard + pingInterval(keepAlive)
     }
 
     /// Sends a PING when it was quiet for long; an error when the last one was not answered.
-    mutating func tick(_ now: NIODeadline) -> SluiceError? {
+    package mutating func tick(_ now: NIODeadline) -> SluiceError? {
         guard let keepAlive, let nextTick, now >= nextTick else { return nil }
         if pingSent != nil {
             return SluiceError(
@@ -175,7 +177,7 @@ struct ConnectionMachine {
     }
 
     /// Nothing was read on purpose: the silence up to now is not the gateway's.
-    mutating func excuseSilence(_ now: NIODeadline) {
+    package mutating func excuseSilence(_ now: NIODeadline) {
         lastHeard = now
         pingSent = nil
     }
@@ -188,14 +190,14 @@ struct ConnectionMachine {
 
     // MARK: In
 
-    mutating func received(_ bytes: ByteBuffer, now: NIODeadline) {
+    package mutating func received(_ bytes: ByteBuffer, now: NIODeadline) {
         decoder.append(bytes)
         lastHeard = now
         pingSent = nil
     }
 
     /// The next thing that arrived, or nil when more bytes are needed.
-    mutating func next(now: NIODeadline) -> Arrival? {
+    package mutating func next(now: NIODeadline) -> Arrival? {
         while phase != .closed {
             do throws(WireFault) {
                 guard let frame = try decoder.next() else { return nil }
@@ -244,17 +246,23 @@ struct ConnectionMachine {
     }
 
     private mutating func goAway(_ frame: Frame) -> Arrival {
-        guard let last = HelloCoding.goAwayLastCall(frame.header) else {
+        guard let (last, why) = HelloCoding.goAway(frame.header) else {
             return .fault(Self.broken("the header of GOAWAY is no GoAway"))
+        }
+        if phase == .greeting {
+            return .refused(
+                SluiceError(
+                    .unavailable, reason: Reason.goingAway,
+                    "The gateway refused the connection: \(why).", notStarted: true))
         }
         phase = .draining
         let lost = calls.keys.filter { $0 > last }.sorted()
-        return .goingAway(
-            lost.compactMap { call in
-                _ = output.withdraw(call)
-                assemblies[call] = nil
-                return calls.removeValue(forKey: call)?.ticket
-            })
+        let tickets = lost.compactMap { call in
+            _ = output.withdraw(call)
+            assemblies[call] = nil
+            return calls.removeValue(forKey: call)?.ticket
+        }
+        return .goingAway(tickets, why: why)
     }
 
     private mutating func reply(_ frame: Frame, now: NIODeadline) -> Arrival? {

@@ -32,21 +32,21 @@ extension SluiceClient.Configuration {
 }
 
 /// What is left to spend on retries: each answered call earns a share, each retry costs one.
-struct RetryBudget {
+package struct RetryBudget {
     private let ratio: Double
     private let maximum: Double
-    private(set) var balance: Double
+    package private(set) var balance: Double
 
-    init(_ policy: SluiceClient.Configuration.RetryPolicy) {
+    package init(_ policy: SluiceClient.Configuration.RetryPolicy) {
         ratio = max(0, policy.budgetRatio)
         balance = Double(max(0, policy.budgetReserve))
         // A long quiet time must not save up for a flood: at most ten times the reserve.
         maximum = max(balance * 10, 1)
     }
 
-    mutating func earn() { balance = min(maximum, balance + ratio) }
+    package mutating func earn() { balance = min(maximum, balance + ratio) }
 
-    mutating func spend() -> Bool {
+    package mutating func spend() -> Bool {
         guard balance >= 1 else { return false }
         balance -= 1
         return true
@@ -55,7 +55,7 @@ struct RetryBudget {
 
 extension SluiceClient.Configuration.Backoff {
     /// The pause before attempt `failures + 1`, in nanoseconds; `luck` is drawn from 0..<1.
-    func pause(failures: Int, luck: Double) -> Int64 {
+    package func pause(failures: Int, luck: Double) -> Int64 {
         let base = Double(self.base.nanoseconds)
         let ceiling = Double(maximum.nanoseconds)
         // 2^40 of anything is beyond every ceiling: bounded so that the power stays finite.
@@ -66,7 +66,7 @@ extension SluiceClient.Configuration.Backoff {
 
 extension Duration {
     /// Whole nanoseconds, at most what 64 bits hold (292 years).
-    var nanoseconds: Int64 {
+    package var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, overflowToo) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)

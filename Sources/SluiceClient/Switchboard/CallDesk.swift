@@ -2,11 +2,11 @@
 // its next attempt, or waiting for a fresh token. A value: events in, what to tell whom out; it never reads a
 // clock. `Sink` is whatever takes the answer.
 
-import NIOCore
+package import NIOCore
 
-struct CallDesk<Sink> {
+package struct CallDesk<Sink> {
     /// Where a call is.
-    enum Place: Equatable {
+    package enum Place: Equatable {
         /// In the queue for a connection. Exits: sent, or the end.
         case waiting
         /// On a connection. Exits: the end, or any other place when the attempt failed.
@@ -17,26 +17,26 @@ struct CallDesk<Sink> {
         case awaitingToken
     }
 
-    struct Entry {
-        let ticket: Ticket
+    package struct Entry {
+        package let ticket: Ticket
         /// Nil for a wish to be connected, which ends when there is a connection.
-        let request: CallRequest?
-        let sink: Sink
-        let deadline: NIODeadline
-        var place = Place.waiting
+        package let request: CallRequest?
+        package let sink: Sink
+        package let deadline: NIODeadline
+        package var place = Place.waiting
         /// Attempts that failed so far.
-        var failures = 0
+        package var failures = 0
         /// It was moved once by a GOAWAY without that counting.
-        var wasMoved = false
-        var hasFreshToken = false
+        package var wasMoved = false
+        package var hasFreshToken = false
         /// Which token the attempt went out with.
-        var tokenEpoch = 0
+        package var tokenEpoch = 0
         /// A stream has brought a message: it cannot begin anew.
-        var hasDelivered = false
+        package var hasDelivered = false
         /// When a slow reader loses its stream.
-        var stallDeadline: NIODeadline?
+        package var stallDeadline: NIODeadline?
 
-        init(
+        package init(
             ticket: Ticket, request: CallRequest?, sink: Sink, deadline: NIODeadline
         ) {
             self.ticket = ticket
@@ -45,7 +45,7 @@ struct CallDesk<Sink> {
             self.deadline = deadline
         }
 
-        var due: NIODeadline {
+        package var due: NIODeadline {
             var due = min(deadline, stallDeadline ?? deadline)
             if case .parked(let until) = place { due = min(due, until) }
             return due
@@ -53,14 +53,14 @@ struct CallDesk<Sink> {
     }
 
     /// How an attempt failed.
-    enum Failure {
+    package enum Failure {
         /// Said by the gateway or by the connection's end.
         case attempt(SluiceError)
         /// Not answered because the connection goes away; it was not begun.
         case moved(SluiceError)
     }
 
-    enum Verdict {
+    package enum Verdict {
         /// Nobody waits for this call.
         case none
         /// The call ends so.
@@ -71,34 +71,34 @@ struct CallDesk<Sink> {
         case replaceToken
     }
 
-    private(set) var entries: [Ticket: Entry] = [:]
+    package private(set) var entries: [Ticket: Entry] = [:]
     private var waiting = CircularBuffer<Ticket>()
-    private(set) var budget: RetryBudget
+    package private(set) var budget: RetryBudget
     private let retry: SluiceClient.Configuration.RetryPolicy
     private let limits: SluiceClient.Configuration.Limits
     private let canReplaceToken: Bool
     /// Counts the tokens the gateway has accepted.
-    private(set) var tokenEpoch = 0
-    private(set) var isReplacingToken = false
+    package private(set) var tokenEpoch = 0
+    package private(set) var isReplacingToken = false
     /// The earliest time anything may be due; it may be too early, never too late.
-    private(set) var nextDue: NIODeadline?
+    package private(set) var nextDue: NIODeadline?
     /// Calls that are not on a connection.
     private var unsent = 0
 
-    init(_ configuration: SluiceClient.Configuration) {
+    package init(_ configuration: SluiceClient.Configuration) {
         retry = configuration.retry
         limits = configuration.limits
         canReplaceToken = configuration.token.isProvider
         budget = RetryBudget(configuration.retry)
     }
 
-    var isEmpty: Bool { entries.isEmpty }
-    var hasWaiting: Bool { !waiting.isEmpty }
+    package var isEmpty: Bool { entries.isEmpty }
+    package var hasWaiting: Bool { !waiting.isEmpty }
 
     // MARK: In and out of the queue
 
     /// Takes a call, or returns why not.
-    mutating func submit(_ entry: Entry) -> SluiceError? {
+    package mutating func submit(_ entry: Entry) -> SluiceError? {
         guard unsent < limits.waitingCalls else {
             return SluiceError(
                 .resourceExhausted, reason: Reason.waitingCallsFull,
@@ -120,7 +120,7 @@ struct CallDesk<Sink> {
 
     /// The next call for a connection. Follow with ``sent(_:connection:call:)``, ``finish(_:)`` or
     /// ``failed(_:_:now:using:)``.
-    mutating func takeNext() -> Entry? {
+    package mutating func takeNext() -> Entry? {
         while let ticket = waiting.popFirst() {
             // A call that ended or was parked while it waited leaves its ticket behind.
             if let entry = entries[ticket], entry.place == .waiting { return entry }
@@ -128,7 +128,7 @@ struct CallDesk<Sink> {
         return nil
     }
 
-    mutating func sent(_ ticket: Ticket, connection: UInt64, call: UInt32) {
+    package mutating func sent(_ ticket: Ticket, connection: UInt64, call: UInt32) {
         unsent -= 1
         entries[ticket]?.place = .sent(connection: connection, call: call)
         entries[ticket]?.tokenEpoch = tokenEpoch
@@ -137,26 +137,26 @@ struct CallDesk<Sink> {
     // MARK: What became of a call
 
     /// The call has its answer.
-    mutating func finish(_ ticket: Ticket) -> Entry? {
+    package mutating func finish(_ ticket: Ticket) -> Entry? {
         guard let entry = remove(ticket) else { return nil }
         budget.earn()
         return entry
     }
 
     /// The caller has gone, or the call is not to go on.
-    mutating func remove(_ ticket: Ticket) -> Entry? {
+    package mutating func remove(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
         if case .sent = entry.place {} else { unsent -= 1 }
         return entry
     }
 
     /// Who listens for a call's progress and messages. Notes that one was delivered.
-    mutating func delivering(_ ticket: Ticket) -> Sink? {
+    package mutating func delivering(_ ticket: Ticket) -> Sink? {
         entries[ticket]?.hasDelivered = true
         return entries[ticket]?.sink
     }
 
-    mutating func failed(
+    package mutating func failed(
         _ ticket: Ticket, _ failure: Failure, now: NIODeadline,
         using generator: inout some RandomNumberGenerator
     ) -> Verdict {
@@ -235,7 +235,7 @@ struct CallDesk<Sink> {
     }
 
     /// The gateway has accepted a token: on a new connection, or instead of another.
-    mutating func tokenAccepted() {
+    package mutating func tokenAccepted() {
         tokenEpoch += 1
         isReplacingToken = false
         for ticket in awaitingToken {
@@ -245,7 +245,7 @@ struct CallDesk<Sink> {
     }
 
     /// There is no new token: the calls that waited for it end so.
-    mutating func tokenRefused(_ error: SluiceError) -> [Entry] {
+    package mutating func tokenRefused(_ error: SluiceError) -> [Entry] {
         isReplacingToken = false
         return awaitingToken.compactMap { remove($0) }
     }
@@ -257,7 +257,7 @@ struct CallDesk<Sink> {
     // MARK: Time
 
     /// What is due: calls whose time is over, to be told so; parked calls go back to the queue.
-    mutating func due(_ now: NIODeadline) -> [(entry: Entry, error: SluiceError)] {
+    package mutating func due(_ now: NIODeadline) -> [(entry: Entry, error: SluiceError)] {
         guard let nextDue, now >= nextDue else { return [] }
         self.nextDue = nil
         var over: [(Entry, SluiceError)] = []
@@ -278,7 +278,7 @@ struct CallDesk<Sink> {
     }
 
     /// A stream's reader is slow, or (nil) has caught up.
-    mutating func stalled(_ ticket: Ticket, until: NIODeadline?) {
+    package mutating func stalled(_ ticket: Ticket, until: NIODeadline?) {
         entries[ticket]?.stallDeadline = until
         if let until { noteDue(until) }
     }
@@ -305,7 +305,7 @@ struct CallDesk<Sink> {
     // MARK: All of them
 
     /// No connection could be made: what waits for one has failed an attempt.
-    mutating func connectFailed(
+    package mutating func connectFailed(
         _ error: SluiceError, now: NIODeadline,
         using generator: inout some RandomNumberGenerator
     ) -> [(entry: Entry, error: SluiceError)] {
@@ -322,7 +322,7 @@ struct CallDesk<Sink> {
     }
 
     /// The client has been shut down.
-    mutating func removeAll() -> [Entry] {
+    package mutating func removeAll() -> [Entry] {
         defer {
             entries = [:]
             waiting.removeAll()

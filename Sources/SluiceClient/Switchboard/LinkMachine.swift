@@ -1,11 +1,11 @@
 // When to connect: on the first call, after a loss when the client shall stay connected, and never faster than
 // the back-off allows. A value: events in, what to do out.
 
-import NIOCore
+package import NIOCore
 
 /// The states of the way to the gateway.
-struct LinkMachine {
-    enum State: Equatable {
+package struct LinkMachine {
+    package enum State: Equatable {
         /// No connection and no wish for one. Exit: `dialing` on a wish.
         case idle
         /// A connection is being made. Exits: `ready`; `waiting` on failure.
@@ -18,9 +18,9 @@ struct LinkMachine {
         case stopped
     }
 
-    private(set) var state = State.idle
+    package private(set) var state = State.idle
     /// Failures since a connection last held.
-    private(set) var failures = 0
+    package private(set) var failures = 0
     private var lastID: UInt64 = 0
     private var readySince = NIODeadline.uptimeNanoseconds(0)
     private let backoff: SluiceClient.Configuration.Backoff
@@ -29,13 +29,13 @@ struct LinkMachine {
     /// connections is not hammered.
     private static let healthyLife = TimeAmount.seconds(1)
 
-    init(_ backoff: SluiceClient.Configuration.Backoff) { self.backoff = backoff }
+    package init(_ backoff: SluiceClient.Configuration.Backoff) { self.backoff = backoff }
 
     /// When a wish that could not be met now can be met.
-    var due: NIODeadline? { if case .waiting(let until) = state { until } else { nil } }
+    package var due: NIODeadline? { if case .waiting(let until) = state { until } else { nil } }
 
     /// Somebody wants a connection. Returns the id of the attempt to make now.
-    mutating func wish(_ now: NIODeadline) -> UInt64? {
+    package mutating func wish(_ now: NIODeadline) -> UInt64? {
         switch state {
         case .idle: break
         case .waiting(let until): if now < until { return nil }
@@ -47,10 +47,10 @@ struct LinkMachine {
     }
 
     /// True when `id` is the attempt under way.
-    func isDialing(_ id: UInt64) -> Bool { state == .dialing(id) }
+    package func isDialing(_ id: UInt64) -> Bool { state == .dialing(id) }
 
     /// The connection may be used. False when nobody waits for this one any more.
-    mutating func connected(_ id: UInt64, now: NIODeadline) -> Bool {
+    package mutating func connected(_ id: UInt64, now: NIODeadline) -> Bool {
         guard state == .dialing(id) else { return false }
         state = .ready(id)
         readySince = now
@@ -58,21 +58,21 @@ struct LinkMachine {
     }
 
     /// The attempt failed. False when it was not the one under way.
-    mutating func failed(_ id: UInt64, now: NIODeadline, luck: Double) -> Bool {
+    package mutating func failed(_ id: UInt64, now: NIODeadline, luck: Double) -> Bool {
         guard state == .dialing(id) else { return false }
         wait(now: now, luck: luck)
         return true
     }
 
     /// The connection takes no more calls: another one is to be made for later ones.
-    mutating func goesAway(_ id: UInt64) {
+    package mutating func goesAway(_ id: UInt64) {
         guard state == .ready(id) else { return }
         failures = 0
         state = .idle
     }
 
     /// The connection has ended.
-    mutating func lost(_ id: UInt64, now: NIODeadline, luck: Double) {
+    package mutating func lost(_ id: UInt64, now: NIODeadline, luck: Double) {
         guard state == .ready(id) else { return }
         if now - readySince >= Self.healthyLife {
             failures = 0
@@ -82,7 +82,7 @@ struct LinkMachine {
         }
     }
 
-    mutating func stop() { state = .stopped }
+    package mutating func stop() { state = .stopped }
 
     private mutating func wait(now: NIODeadline, luck: Double) {
         failures += 1

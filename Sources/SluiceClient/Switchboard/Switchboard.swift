@@ -211,15 +211,15 @@ final class Switchboard: @unchecked Sendable {
         case .broken(let ticket, let error): settle(ticket, .attempt(error))
         case .progressed(let ticket, let progress):
             desk.entries[ticket]?.sink.progress(progress)
-        case .goingAway(let tickets):
+        case .goingAway(let tickets, let why):
             configuration.logger.info(
                 "The gateway is leaving the connection.",
-                metadata: ["connection": "\(connection.id)"])
+                metadata: ["connection": "\(connection.id)", "reason": "\(why)"])
             link.goesAway(connection.id)
             for ticket in tickets { settle(ticket, .moved(Self.goingAway)) }
         case .welcomed(let error): welcomed(connection, error)
         case .authenticated(let error): authenticated(connection, error)
-        case .fault: break
+        case .fault, .refused: break
         }
     }
 
