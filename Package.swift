@@ -14,6 +14,7 @@ let strict: [SwiftSetting] = [
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(
@@ -106,7 +107,10 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
         room(
             "SluiceClient",
-            ["SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf, logging, lifecycle]),
+            [
+                "SluiceMessages", "SluiceWire", nio, nioTLS, posix, nioSSL, protobuf, logging,
+                lifecycle,
+            ]),
         .executableTarget(
             name: "sluice",
             dependencies: [
@@ -136,7 +140,12 @@ let package = Package(
             ["Outside", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests(
-            "SluiceClientTests", ["SluiceClient", "SluiceMessages", "SluiceWire", nio, protobuf]),
+            "SluiceClientTests",
+            [
+                "SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf,
+                logging, lifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
         tests("TidyTests", []),
         tests(
             "EndToEndTests",
