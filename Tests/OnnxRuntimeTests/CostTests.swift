@@ -22,9 +22,10 @@ extension OnnxRuntimeTests {
             let session = try OnnxSession(path: path, environment: try engine())
             let input = [tensor("X", [1, 4], [5.1, 3.5, 1.4, 0.2]).shifted(by: distance)]
             let outputs = Array(session.signature.outputs.indices)
-            let runs = 100_000
+            // The best of many short rounds: what other processes do to this one falls out.
+            let runs = 500
             var best = UInt64.max
-            for _ in 0..<8 {
+            for _ in 0..<2_000 {
                 let start = cpuNanoseconds()
                 for _ in 0..<runs { _ = try session.run(inputs: input, outputs: outputs) }
                 best = min(best, (cpuNanoseconds() - start) / UInt64(runs))
