@@ -128,10 +128,11 @@ def arithmetic():
 
 
 def strings():
+    # The default locale, en_US.UTF-8, is not there on every machine: the engine would refuse to load the model.
     write(
         "upper",
         model(
-            [helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="UPPER")],
+            [helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", locale="C.UTF-8")],
             [value("x", TensorProto.STRING, ["n"])],
             [value("y", TensorProto.STRING, ["m"])],
         ),
@@ -184,6 +185,25 @@ def activation():
             [helper.make_node("Expand", ["x", "size"], ["y"])],
             [value("x", TensorProto.FLOAT, [1]), value("size", TensorProto.INT64, [1])],
             [value("y", TensorProto.FLOAT, ["n"])],
+        ),
+    )
+
+
+def folded():
+    """A file of 200 bytes whose session holds 4 MiB, because the constant is folded while it is loaded."""
+    size = numpy_helper.from_array(np.array([1 << 20], dtype=np.int64), name="size")
+    one = numpy_helper.from_array(np.array([1], dtype=np.float32), name="one")
+    write(
+        "folded",
+        model(
+            [
+                helper.make_node("Expand", ["one", "size"], ["ones"]),
+                helper.make_node("Add", ["x", "ones"], ["sum"]),
+                helper.make_node("ReduceSum", ["sum"], ["y"], keepdims=0),
+            ],
+            [value("x", TensorProto.FLOAT, [1])],
+            [value("y", TensorProto.FLOAT, [])],
+            [size, one],
         ),
     )
 
@@ -280,6 +300,7 @@ def main():
     strings()
     endless()
     activation()
+    folded()
     external()
     foreign()
     broken()
