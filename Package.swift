@@ -115,7 +115,7 @@ let package = Package(
             name: "sluice",
             dependencies: [
                 "Gateway", "Contract", "Issuer", "TLS", "SluiceClient", "SluiceMessages",
-                "SluiceWire", arguments, histogram, nio, posix, nioSSL, logging, lifecycle,
+                "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
             ],
             swiftSettings: strict),
 
@@ -149,6 +149,6 @@ let package = Package(
         tests("TidyTests", []),
         tests(
             "EndToEndTests",
-            ["SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL]),
+            ["SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf]),
     ]
 )

@@ -39,15 +39,18 @@ struct CallCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingFailures {
-            let command = self
             let inference = try await connection.withClient { client in
-                let metadata = try await client.metadata(of: command.model, version: command.version)
-                let tensors = try command.tensors(for: metadata)
+                let metadata = try await client.metadata(of: model, version: version)
+                let given = try tensors(for: metadata)
+                let wanted = outputs.isEmpty ? nil : outputs
+                let time = Duration.seconds(connection.timeout)
+                guard progress else {
+                    return try await client.infer(
+                        model, version: version, inputs: given, outputs: wanted, timeout: time)
+                }
                 return try await client.infer(
-                    command.model, version: command.version, inputs: tensors,
-                    outputs: command.outputs.isEmpty ? nil : command.outputs,
-                    timeout: .seconds(command.connection.timeout),
-                    onProgress: command.progress ? { printError("sluice: \($0)") } : nil)
+                    model, version: version, inputs: given, outputs: wanted, timeout: time,
+                    onProgress: { printError("sluice: \($0)") })
             }
             try print(inference)
         }

@@ -10,8 +10,10 @@ struct ConnectionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Certificates to trust, a PEM file; for a gateway with its own certificate that is \
-            STATE/tls/cert.pem. Without it: what the system trusts.",
+            """
+            Certificates to trust, a PEM file; for a gateway with its own certificate that is \
+            STATE/tls/cert.pem. Without it: what the system trusts.
+            """,
             valueName: "file"))
     var ca: String?
 
@@ -70,10 +72,10 @@ struct ConnectionOptions: ParsableArguments {
     }
 
     /// Runs `body` with a client and closes it whatever happens.
-    func withClient<Result: Sendable>(
-        _ body: @Sendable (SluiceClient) async throws -> Result
-    ) async throws -> Result {
+    func withClient<Outcome>(
+        _ body: (SluiceClient) async throws -> Outcome
+    ) async throws -> Outcome {
         try await withSluiceClient(
-            to: try Endpoint(endpoint), configuration: try configuration(), body)
+            endpoint: try Endpoint(endpoint), configuration: try configuration(), body)
     }
 }

@@ -32,8 +32,9 @@ struct Serve: AsyncParsableCommand {
                 file: config, environment: ProcessInfo.processInfo.environment, flags: flags)
             LoggingSystem.bootstrap { settings.log.handler(label: $0) }
             let house = try await House.open(settings, logger: Logger(label: "sluice"))
-            print("ready tls=\(house.listen) admin=\(house.admin)")
-            fflush(stdout)
+            // Written at once, unlike `print` to a pipe: whoever started the gateway waits for it.
+            FileHandle.standardOutput.write(
+                Data("ready tls=\(house.listen) admin=\(house.admin)\n".utf8))
             try await house.run()
         }
     }

@@ -63,7 +63,7 @@ enum TensorJSON {
             }
         }
         func integers<Integer: FixedWidthInteger>(_: Integer.Type) throws -> [Integer] {
-            try numbers { Integer(exactly: $0.decimalValue as NSDecimalNumber) }
+            try numbers { Integer($0.stringValue) }
         }
         let name = input.name
         switch input.datatype {

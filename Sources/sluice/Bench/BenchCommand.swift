@@ -8,6 +8,7 @@ import NIOSSL
 import SluiceClient
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

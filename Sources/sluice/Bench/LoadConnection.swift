@@ -4,6 +4,7 @@
 import NIOCore
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 
 /// Handler behind the client's TLS. Greets, waits to be started, keeps calls in flight, and delivers its
 /// result once.

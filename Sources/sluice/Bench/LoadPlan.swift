@@ -3,6 +3,7 @@
 import NIOCore
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 
 /// One run of `sluice bench`.
 struct LoadPlan: Sendable {
