@@ -24,6 +24,7 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let configuration: Target.Dependency = .product(
     name: "Configuration", package: "swift-configuration")
+let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
@@ -52,6 +53,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+        // Brought by swift-configuration's YAML trait; named because the settings compose lists of maps with it.
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -90,8 +93,8 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
-                configuration,
+                "BinaryDoor", "Issuer", "Outside", "Files", nio, posix, http, logging, lifecycle,
+                configuration, yaml,
             ]),
         room("SluiceClient", ["SluiceWire", nio, posix, nioSSL, protobuf, logging, lifecycle]),
         .executableTarget(

@@ -1,0 +1,168 @@
+// The keys of the settings file, in its order.
+
+import Contract
+
+extension Settings {
+    /// Every key but those of `auth`, with dots.
+    package static var keys: [String] { rules.map(\.key) }
+
+    /// Every key but those of `auth`, whose lists and names are read apart.
+    static let rules: [SettingRule<Settings>] =
+        [
+            .endpoint("listen", \.listen),
+            .endpoint("admin", \.admin),
+            .text("state", path, \.state, isPath),
+            .optionalText("tls.certificate", path, \.tls.certificate, isPath),
+            .optionalText("tls.key", path, \.tls.key, isPath).hidden,
+            .optionalText("tls.client_ca", path, \.tls.clientAuthority, isPath),
+            .choice("tls.client_certificates", \.tls.clientCertificates),
+            .choice("tls.minimum_version", \.tls.minimumVersion),
+            .text("models.repository", path, \.models.repository, isPath),
+            .time("models.poll", .seconds(1)...day, \.models.poll, orZero: true),
+            .flag("models.require_manifest", \.models.requiresManifest),
+            .optionalText("engine.library", path, \.engine.library, isPath),
+            .count("engine.threads", 1...256, \.engine.threads),
+        ] + limitRules + [
+            .automatic("shards.count", 1...1_024, \.shards.count),
+            .automatic("shards.loaders", 1...1_024, \.shards.loaders),
+            .time(
+                "shards.inline_run_max", .microseconds(1)...(.milliseconds(100)),
+                \.shards.inlineRunMax, orZero: true),
+            .time(
+                "shards.inline_turn_budget", .microseconds(1)...(.seconds(1)),
+                \.shards.inlineTurnBudget),
+            .count("shards.queue", 1...1_000_000, \.shards.queueMax),
+            .choice("log.level", \.log.level),
+            .choice("log.format", \.log.format),
+        ]
+
+    private static let limitRules: [SettingRule<Settings>] = [
+        .time("limits.handshake", short...long, \.limits.handshakeTime),
+        .time("limits.hello", short...long, \.limits.helloTime),
+        .size("limits.hello_bytes", 128...65_535, \.limits.helloBytes),
+        .time("limits.stall", short...long, \.limits.stallTime),
+        .time("limits.idle", .seconds(1)...week, \.limits.idleTime),
+        .time(
+            "limits.ping_interval_min", .milliseconds(1)...hour, \.limits.pingIntervalMinimum,
+            orZero: true),
+        .count("limits.control_frames", 16...1_000_000, \.limits.controlFrameBurst),
+        .count("limits.connections", 1...10_000_000, \.limits.connections),
+        .count("limits.connections_per_address", 1...10_000_000, \.limits.connectionsPerAddress),
+        .count("limits.calls", 1...10_000_000, \.callsMax),
+        .count("limits.calls_per_client", 1...10_000_000, \.callsPerClientMax),
+        .count("limits.calls_per_connection", 1...65_536, \.limits.callsPerConnection),
+        .size("limits.buffered", 64 << 10...8 << 30, \.limits.bufferedBytes),
+        .size("limits.header", 512...65_535, \.limits.headerBytes),
+        .size("limits.metadata", 0...65_535, \.limits.metadataBytes),
+        .count("limits.metadata_entries", 0...4_096, \.limits.metadataEntries),
+        .size("limits.frame", 1 << 10...16 << 20, \.limits.frameBytes),
+        .size("limits.message", 1 << 10...1 << 31 - 1, \.limits.messageBytes),
+        .count("limits.tensors", 1...65_536, \.limits.tensorsPerMessage),
+        .count("limits.parameters", 0...65_536, \.limits.parametersPerMessage),
+        .count("limits.nesting", 4...64, \.limits.nestingDepth),
+        .size("limits.token", 64...64 << 10, \.limits.tokenBytes),
+        .time("limits.deadline", .milliseconds(1)...day, \.limits.deadlineDefault),
+        .time("limits.deadline_max", .milliseconds(1)...day, \.limits.deadlineMaximum),
+        .time("limits.drain", .milliseconds(1)...hour, \.limits.drainTime, orZero: true),
+    ]
+
+    private static let short = Nanoseconds.milliseconds(10)
+    private static let long = Nanoseconds.seconds(600)
+    private static let hour = Nanoseconds.seconds(3_600)
+    private static let day = Nanoseconds.seconds(86_400)
+    private static let week = Nanoseconds.seconds(604_800)
+    static let path = "the path of a file or folder"
+
+    /// A path, and no key or certificate pasted in its place.
+    static let isPath: @Sendable (String) -> Bool = { text in
+        text.utf8.count <= 4_096 && !text.contains("-----BEGIN")
+            && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    }
+}
+
+extension SettingRule {
+    /// The same rule, whose values are never shown.
+    var hidden: SettingRule {
+        var rule = self
+        rule.isSecret = true
+        return rule
+    }
+}
+
+extension IssuerSettings {
+    /// The keys of one of `auth.issuers`.
+    package static var keys: [String] { rules.map(\.key) }
+
+    /// The keys of one of `auth.issuers`.
+    static let rules: [SettingRule<IssuerSettings>] = [
+        .text("name", "letters, digits, '.', '_' and '-', at most 64", \.name, isName),
+        .choice("kind", \.kind),
+        .time("max_ttl", .milliseconds(1)...(.seconds(3_600)), \.timeToLiveMax, orZero: true),
+        .text("token_prefix", "at most 64 characters of a token", \.tokenPrefix, isTokenText),
+        .list("server_names", "a list of host names", \.serverNames, isServerName),
+        .text(
+            "url",
+            "an address like https://host/path, without user or password; http only for "
+                + "localhost", \.url, isURL
+        ).hidden,
+        .text("client_id", "at most 1024 visible characters", \.clientID, isVisible),
+        .optionalText("client_secret_file", Settings.path, \.clientSecretFile, Settings.isPath)
+            .hidden,
+        .choice("client_auth", \.clientAuthentication),
+        .choice("credential_encoding", \.credentialEncoding),
+        .optionalText("ca", Settings.path, \.authority, Settings.isPath),
+        .optionalText("audience", "at most 1024 visible characters", \.audience, isVisible),
+        .optionalText("issuer", "at most 1024 visible characters", \.issuer, isVisible),
+        .time("timeout", .milliseconds(10)...(.seconds(60)), \.timeout),
+    ]
+
+    /// The keys that mean nothing to an embedded issuer.
+    static let introspectionOnly: Set<String> = [
+        "url", "client_id", "client_secret_file", "client_auth", "credential_encoding", "ca",
+        "audience", "issuer", "timeout",
+    ]
+
+    private static let isName: @Sendable (String) -> Bool = { text in
+        text.utf8.count <= 64
+            && text.utf8.allSatisfy { byte in
+                isAlphanumeric(byte) || [0x2E, 0x5F, 0x2D].contains(byte)
+            }
+    }
+
+    private static let isTokenText: @Sendable (String) -> Bool = { text in
+        text.utf8.count <= 64 && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+    }
+
+    private static let isServerName: @Sendable (String) -> Bool = { text in
+        !text.isEmpty && text.utf8.count <= 253
+            && text.utf8.allSatisfy { isAlphanumeric($0) || [0x2E, 0x2D, 0x2A].contains($0) }
+    }
+
+    private static let isVisible: @Sendable (String) -> Bool = { text in
+        text.utf8.count <= 1_024 && text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
+    }
+
+    private static let isURL: @Sendable (String) -> Bool = { text in
+        guard text.utf8.count <= 2_048, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
+            !text.contains("#"), !text.contains("@"), !text.contains("\\"),
+            let scheme = text.firstRange(of: "://")
+        else { return false }
+        let host = text[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" }
+        let name = host.hasPrefix("[") ? host.prefix { $0 != "]" } : host.prefix { $0 != ":" }
+        guard !name.isEmpty else { return false }
+        switch text[..<scheme.lowerBound] {
+        case "https": return true
+        case "http": return ["localhost", "127.0.0.1", "[::1"].contains(String(name))
+        default: return false
+        }
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"):
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// Everything an operator can set, with its defaults. Read once at start, by the house alone; rooms receive their
+// part as values. sluice.example.yaml shows every key.
+
+package import Contract
+
+/// The settings of a gateway. The defaults serve the folder `./models` with an issuer and a certificate of its own.
+package struct Settings: Sendable, Equatable {
+    /// Where callers connect (TLS).
+    package var listen = Endpoint(host: "0.0.0.0", port: 8443)
+    /// Where probes and metrics are asked for, in plaintext.
+    package var admin = Endpoint(host: "127.0.0.1", port: 9464)
+    /// The folder of tokens and of the gateway's own certificate.
+    package var state = "./.sluice"
+    package var tls = TransportSettings()
+    package var models = ModelSettings()
+    package var engine = EngineSettings()
+    package var auth = AuthenticationSettings()
+    package var limits = Limits()
+    /// Calls in progress, all together.
+    package var callsMax = 65_536
+    /// Calls in progress of one client.
+    package var callsPerClientMax = 8_192
+    package var shards = ShardingSettings()
+    package var log = LogSettings()
+
+    package init() {}
+}
+
+/// `tls`: the callers' port.
+package struct TransportSettings: Sendable, Equatable {
+    package enum ClientCertificates: String, Sendable, CaseIterable { case off, optional, required }
+    package enum Version: String, Sendable, CaseIterable {
+        case tls12 = "1.2"
+        case tls13 = "1.3"
+    }
+
+    /// PEM; nil, with `key`: the gateway makes its own in the state folder.
+    package var certificate: String?
+    package var key: String?
+    /// PEM; who may sign client certificates.
+    package var clientAuthority: String?
+    package var clientCertificates = ClientCertificates.off
+    package var minimumVersion = Version.tls12
+
+    package init() {}
+}
+
+/// `models`: where they come from.
+package struct ModelSettings: Sendable, Equatable {
+    /// A folder that holds NAME/VERSION/model.onnx.
+    package var repository = "./models"
+    /// How often the folder is looked at for changes; zero: at start only.
+    package var poll = Nanoseconds.seconds(30)
+    /// Whether a version without a manifest.json does not exist.
+    package var requiresManifest = false
+
+    package init() {}
+}
+
+/// `engine`: ONNX Runtime.
+package struct EngineSettings: Sendable, Equatable {
+    /// The library's file; nil: the usual places.
+    package var library: String?
+    /// Threads one run may use.
+    package var threads = 1
+
+    package init() {}
+}
+
+/// `shards`: where models run.
+package struct ShardingSettings: Sendable, Equatable {
+    /// Threads that run models; nil: one a core.
+    package var count: Int?
+    /// Threads that load models; nil: one for two cores.
+    package var loaders: Int?
+    /// Models whose runs are at most this long run on the connection's event loop; zero: none.
+    package var inlineRunMax = Nanoseconds.microseconds(100)
+    /// How long one turn of an event loop may run models.
+    package var inlineTurnBudget = Nanoseconds.milliseconds(1)
+    /// Calls that may wait in front of one shard.
+    package var queueMax = 1_024
+
+    package init() {}
+}
+
+/// `log`.
+package struct LogSettings: Sendable, Equatable {
+    package enum Level: String, Sendable, CaseIterable {
+        case trace, debug, info, notice, warning, error
+    }
+    package enum Format: String, Sendable, CaseIterable { case text, json }
+
+    package var level = Level.info
+    package var format = Format.text
+
+    package init() {}
+}
+
+/// `auth`: whose tokens are believed and what they allow.
+package struct AuthenticationSettings: Sendable, Equatable {
+    /// Never empty.
+    package var issuers = [IssuerSettings()]
+    /// A scope of another issuer's and the scopes it grants here.
+    package var scopes: [String: [String]] = [:]
+
+    package init() {}
+}
+
+/// One of `auth.issuers`.
+package struct IssuerSettings: Sendable, Equatable {
+    package enum Kind: String, Sendable, CaseIterable { case embedded, introspection }
+    package enum ClientAuthentication: String, Sendable, CaseIterable { case basic, post }
+    package enum CredentialEncoding: String, Sendable, CaseIterable { case form, raw }
+
+    package var name = "local"
+    package var kind = Kind.embedded
+    /// The longest time an answer is believed.
+    package var timeToLiveMax = Nanoseconds.seconds(30)
+    /// Tokens that begin with this are this issuer's; empty: any.
+    package var tokenPrefix = ""
+    /// Listener names (SNI) this issuer is asked on; empty: any.
+    package var serverNames: [String] = []
+
+    // Introspection only (RFC 7662)
+    package var url = ""
+    package var clientID = ""
+    package var clientSecret = ClientSecret()
+    package var clientAuthentication = ClientAuthentication.basic
+    package var credentialEncoding = CredentialEncoding.form
+    /// PEM; nil: the system's authorities.
+    package var authority: String?
+    /// Must be among the answer's `aud`; nil: not asked for.
+    package var audience: String?
+    /// Must be the answer's `iss` when it has one; nil: not asked for.
+    package var issuer: String?
+    package var timeout = Nanoseconds.seconds(2)
+
+    /// Where the secret is read from; only while the settings are read.
+    var clientSecretFile: String?
+
+    package init() {}
+}
+
+/// A secret that can stand in settings which are compared, and still prints as bullets.
+package struct ClientSecret: Sendable, Equatable, CustomStringConvertible {
+    package var secret: Secret
+
+    package init(_ secret: Secret = Secret("")) { self.secret = secret }
+
+    package static func == (left: ClientSecret, right: ClientSecret) -> Bool {
+        left.secret.matches(right.secret)
+    }
+
+    package var description: String { secret.description }
+}

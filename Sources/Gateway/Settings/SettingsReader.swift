@@ -1,0 +1,309 @@
+// Goes through the table of keys, takes every value in and collects what is wrong.
+
+import Contract
+import Files
+
+struct SettingsReader {
+    static let secretBytesMax = 64 << 10
+    static let issuersMax = 64
+
+    let sources: SettingsSources
+    private(set) var settings = Settings()
+    private(set) var faults: [SettingsFault] = []
+    private let opensFiles: Bool
+
+    init(_ sources: SettingsSources, opensFiles: Bool) {
+        self.sources = sources
+        self.opensFiles = opensFiles
+    }
+
+    mutating func readAll() {
+        checkKeys()
+        var plain = settings
+        for rule in Settings.rules { read(rule, prefix: "", into: &plain) }
+        settings = plain
+        readIssuers()
+        readScopes()
+        checkTogether()
+        checkFiles()
+    }
+
+    /// Takes one key in, if a source has it.
+    private mutating func read<Root>(
+        _ rule: SettingRule<Root>, prefix: String, into root: inout Root
+    ) {
+        let key = prefix + rule.key
+        guard let found = sources.find(key, isList: rule.isList) else { return }
+        guard found.isList == rule.isList else {
+            return fault(
+                key, found.place,
+                rule.isList
+                    ? "must be \(rule.allowed), in brackets" : "must be one value: \(rule.allowed)")
+        }
+        if rule.accept(found.values, &root) { return }
+        let shown =
+            rule.isSecret
+            ? "the value" : found.values.map(SettingText.shown).joined(separator: ", ")
+        fault(key, found.place, "\(shown) must be \(rule.allowed)")
+    }
+
+    private mutating func fault(_ key: String, _ place: String, _ message: String) {
+        faults.append(SettingsFault(key: key, place: place, message: message))
+    }
+
+    /// The place of a key for faults that concern more than its text.
+    private func place(_ key: String) -> String { sources.find(key, isList: false)?.place ?? "" }
+}
+
+// MARK: - Issuers and scopes
+
+extension SettingsReader {
+    private mutating func readIssuers() {
+        var issuers: [IssuerSettings] = []
+        while issuers.count < SettingsReader.issuersMax {
+            let prefix = "auth.issuers.\(issuers.count)."
+            let isThere =
+                sources.document.entries.contains { $0.key.hasPrefix(prefix) }
+                || ["name", "kind"].contains { sources.find(prefix + $0, isList: false) != nil }
+            guard isThere else { break }
+            var issuer = IssuerSettings()
+            issuer.name = ""
+            for rule in IssuerSettings.rules { read(rule, prefix: prefix, into: &issuer) }
+            check(&issuer, prefix)
+            if issuers.contains(where: { $0.name == issuer.name }) {
+                fault(prefix + "name", place(prefix + "name"), "another issuer has this name")
+            }
+            issuers.append(issuer)
+        }
+        if sources.document.entries.contains(where: {
+            $0.key.hasPrefix("auth.issuers.\(SettingsReader.issuersMax).")
+        }) {
+            fault("auth.issuers", "", "has more than \(SettingsReader.issuersMax) issuers")
+        }
+        if issuers.filter({ $0.kind == .embedded }).count > 1 {
+            fault("auth.issuers", "", "has two embedded issuers, there is only one")
+        }
+        if !issuers.isEmpty { settings.auth.issuers = issuers }
+    }
+
+    private mutating func check(_ issuer: inout IssuerSettings, _ prefix: String) {
+        for required in ["name", "kind"] where sources.find(prefix + required, isList: false) == nil
+        {
+            fault(prefix + required, "", "is missing")
+        }
+        // What else is needed depends on the kind; a wrong one has been reported.
+        guard let kind = sources.find(prefix + "kind", isList: false),
+            kind.values == [issuer.kind.rawValue]
+        else { return }
+        guard issuer.kind == .introspection else {
+            for key in IssuerSettings.introspectionOnly.sorted() {
+                guard let found = sources.find(prefix + key, isList: false) else { continue }
+                fault(prefix + key, found.place, "means nothing for an embedded issuer")
+            }
+            return
+        }
+        for (key, value) in [("url", issuer.url), ("client_id", issuer.clientID)]
+        where value.isEmpty {
+            // A value that was not allowed has been reported.
+            if sources.find(prefix + key, isList: false) == nil {
+                fault(prefix + key, "", "is missing; an introspection issuer needs it")
+            }
+        }
+        readSecret(&issuer, prefix)
+    }
+
+    /// The secret comes from the environment or from a file, never from the settings file.
+    private mutating func readSecret(_ issuer: inout IssuerSettings, _ prefix: String) {
+        let key = prefix + "client_secret"
+        if let found = sources.find(key, isList: false),
+            found.place == SettingsSources.variable(key)
+        {
+            issuer.clientSecret = ClientSecret(Secret(found.values.joined()))
+            issuer.clientSecretFile = nil
+            return
+        }
+        guard let path = issuer.clientSecretFile else {
+            if sources.find(prefix + "client_secret_file", isList: false) == nil {
+                fault(
+                    prefix + "client_secret_file", "",
+                    "is missing; or set \(SettingsSources.variable(key))")
+            }
+            return
+        }
+        issuer.clientSecretFile = nil
+        guard opensFiles else { return }
+        let place = place(prefix + "client_secret_file")
+        do {
+            guard
+                var bytes = try OpenFile(path: path).readAll(
+                    byteCountMax: SettingsReader.secretBytesMax)
+            else {
+                return fault(
+                    prefix + "client_secret_file", place,
+                    "has more than \(SettingsReader.secretBytesMax) bytes")
+            }
+            while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") {
+                bytes.removeLast()
+            }
+            issuer.clientSecret = ClientSecret(Secret(bytes: bytes))
+            if bytes.isEmpty { fault(prefix + "client_secret_file", place, "is empty") }
+        } catch {
+            fault(prefix + "client_secret_file", place, "cannot be read: \(error.reason)")
+        }
+    }
+
+    /// `auth.scopes` holds names of the issuers' own, so it has no rules; each grants scopes of ours.
+    private mutating func readScopes() {
+        let start = "auth.scopes."
+        for entry in sources.document.entries where entry.key.hasPrefix(start) {
+            let name = String(entry.key.dropFirst(start.count))
+            guard entry.path.count == 3 else {
+                // A scope may have dots in it, as in `api.read`; a map under one has not been meant.
+                fault(entry.key, "line \(entry.line)", "must be a list of scopes, in brackets")
+                continue
+            }
+            switch entry.value {
+            case .list(let grants) where grants.allSatisfy(SettingsReader.isScope):
+                settings.auth.scopes[name] = grants
+            case .list:
+                fault(
+                    entry.key, "line \(entry.line)",
+                    "must grant infer:PATTERN, models:read, models:admin, tokens:admin or admin")
+            default:
+                fault(entry.key, "line \(entry.line)", "must be a list of scopes, in brackets")
+            }
+        }
+    }
+
+    private static func isScope(_ text: String) -> Bool {
+        if ["models:read", "models:admin", "tokens:admin", "admin"].contains(text) { return true }
+        guard text.hasPrefix("infer:") else { return false }
+        var pattern = text.dropFirst("infer:".count)
+        if pattern == "*" { return true }
+        if pattern.hasSuffix("*") { pattern = pattern.dropLast() }
+        return ModelName(String(pattern)) != nil
+    }
+}
+
+// MARK: - Keys nobody knows
+
+extension SettingsReader {
+    private mutating func checkKeys() {
+        let known = Settings.rules.map(\.key) + ["auth.issuers", "auth.scopes"]
+        for entry in sources.document.entries {
+            let isScope = entry.path.starts(with: ["auth", "scopes"])
+            if !isScope, let dotted = entry.path.first(where: { $0.contains(".") }) {
+                fault(
+                    String(SettingText.shown(dotted).dropFirst().dropLast()), "line \(entry.line)",
+                    "is no key: the part behind a dot stands below, indented")
+                continue
+            }
+            if isScope {
+                if entry.path.count == 2, case .empty = entry.value { continue }
+                if entry.path.count > 2 { continue }
+            }
+            if entry.path.starts(with: ["auth", "issuers"]) {
+                checkIssuerKey(entry)
+            } else if !known.contains(entry.key) {
+                unknown(entry, known, prefix: "")
+            }
+        }
+    }
+
+    private mutating func checkIssuerKey(_ entry: SettingsDocument.Entry) {
+        if case .empty = entry.value, entry.path.count == 2 { return }
+        if case .list(let values) = entry.value, entry.path.count == 2, values.isEmpty { return }
+        guard entry.path.count == 4, UInt16(entry.path[2]) != nil else {
+            return fault(
+                entry.key, "line \(entry.line)",
+                "must be a list of issuers, each with a name and a kind")
+        }
+        let known = IssuerSettings.rules.map(\.key)
+        if known.contains(entry.path[3]) { return }
+        unknown(
+            entry, known.map { "auth.issuers.\(entry.path[2]).\($0)" },
+            prefix: "auth.issuers.\(entry.path[2]).")
+    }
+
+    private mutating func unknown(
+        _ entry: SettingsDocument.Entry, _ known: [String], prefix: String
+    ) {
+        let key = String(SettingText.shown(entry.key).dropFirst().dropLast())
+        let place = "line \(entry.line)"
+        let last = entry.path.last ?? ""
+        if last.hasSuffix("secret") || last.hasSuffix("password") {
+            var mend = "use client_secret_file"
+            if entry.key == prefix + "client_secret" {
+                mend += ", or \(SettingsSources.variable(entry.key)) in the environment"
+            }
+            return fault(key, place, "a secret must not stand in the settings; \(mend)")
+        }
+        let inside = known.filter { $0.hasPrefix(entry.key + ".") }
+        if let example = inside.first {
+            if case .empty = entry.value { return }
+            return fault(key, place, "must hold keys of its own, like \(example)")
+        }
+        if let single = known.first(where: { entry.key.hasPrefix($0 + ".") }) {
+            return fault(key, place, "is not a setting; \(single) takes a value, no keys")
+        }
+        if let nearest = SettingText.nearest(to: entry.key, among: known) {
+            return fault(key, place, "is not a setting; did you mean \(nearest)?")
+        }
+        fault(key, place, "is not a setting")
+    }
+}
+
+// MARK: - What must fit together
+
+extension SettingsReader {
+    private mutating func checkTogether() {
+        let tls = settings.tls
+        if (tls.certificate == nil) != (tls.key == nil) {
+            let missing = tls.certificate == nil ? "tls.certificate" : "tls.key"
+            if sources.find(missing, isList: false) == nil {
+                fault(missing, "", "is missing: tls.certificate and tls.key go together")
+            }
+        }
+        if tls.clientCertificates != .off, tls.clientAuthority == nil,
+            sources.find("tls.client_ca", isList: false) == nil
+        {
+            fault(
+                "tls.client_ca", "",
+                "is missing: tls.client_certificates is \(tls.clientCertificates.rawValue)")
+        }
+        let limits = settings.limits
+        atMost(
+            "limits.deadline", limits.deadlineDefault <= limits.deadlineMaximum,
+            "limits.deadline_max")
+        atMost("limits.message", limits.messageBytes <= limits.bufferedBytes, "limits.buffered")
+        atMost("limits.metadata", limits.metadataBytes <= limits.headerBytes, "limits.header")
+        atMost(
+            "limits.calls_per_client", settings.callsPerClientMax <= settings.callsMax,
+            "limits.calls")
+    }
+
+    private mutating func atMost(_ key: String, _ isRight: Bool, _ other: String) {
+        if !isRight { fault(key, place(key), "must not be more than \(other)") }
+    }
+
+    /// Files that are named must be there: better now than at the first call.
+    private mutating func checkFiles() {
+        guard opensFiles else { return }
+        var named: [(key: String, path: String?)] = [
+            ("tls.certificate", settings.tls.certificate), ("tls.key", settings.tls.key),
+            ("tls.client_ca", settings.tls.clientAuthority),
+            ("engine.library", settings.engine.library),
+        ]
+        for (number, issuer) in settings.auth.issuers.enumerated() {
+            named.append(("auth.issuers.\(number).ca", issuer.authority))
+        }
+        for (key, path) in named {
+            guard let path else { continue }
+            do {
+                _ = try OpenFile(path: path)
+            } catch {
+                fault(key, place(key), "the file cannot be read: \(error.reason)")
+            }
+        }
+    }
+}
