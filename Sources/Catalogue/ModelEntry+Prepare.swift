@@ -5,6 +5,27 @@
 package import Contract
 private import NIOCore
 
+/// One declared input, laid out for the check.
+struct InputCheck: Sendable {
+    let name: String
+    let datatype: ElementType
+    /// Bytes of an element; 0 for byte strings.
+    let width: Int
+    let rank: Int
+    /// -1 where any size goes; only the first `rank` count.
+    let dimensions: InlineArray<8, Int64>
+
+    init(_ declared: TensorSpecification) {
+        name = declared.name
+        datatype = declared.datatype
+        width = declared.datatype.width ?? 0
+        rank = declared.shape.rank
+        var dimensions = InlineArray<8, Int64>(repeating: 0)
+        for index in 0..<declared.shape.rank { dimensions[index] = declared.shape[index] }
+        self.dimensions = dimensions
+    }
+}
+
 extension ModelEntry {
     /// Checks everything a caller could get wrong and puts the inputs into the model's order. Throws
     /// INVALID_ARGUMENT naming model, tensor, what was expected and what came.
@@ -15,10 +36,7 @@ extension ModelEntry {
         }
         let inputs = isInOrder(request.inputs) ? request.inputs : try ordered(request.inputs)
         var byteCount = 0
-        for index in inputs.indices {
-            try check(inputs[index], at: index)
-            byteCount += inputs[index].bytes.readableBytes
-        }
+        for index in inputs.indices { byteCount += try check(inputs, index) }
         let outputs = request.outputs.isEmpty ? everyOutput : try chosen(request.outputs)
         return Prepared(
             entry: self, inputs: inputs, outputs: outputs, byteCount: byteCount,
@@ -26,8 +44,8 @@ extension ModelEntry {
     }
 
     private func isInOrder(_ tensors: [Tensor]) -> Bool {
-        guard tensors.count == signature.inputs.count else { return false }
-        for index in tensors.indices where tensors[index].name != signature.inputs[index].name {
+        guard tensors.count == checks.count else { return false }
+        for index in tensors.indices where tensors[index].name != checks[index].name {
             return false
         }
         return true
@@ -79,48 +97,49 @@ extension ModelEntry {
 // MARK: - One tensor
 
 extension ModelEntry {
-    private func check(_ tensor: Tensor, at index: Int) throws(CallFailure) {
-        let datatype = signature.inputs[index].datatype
-        guard tensor.datatype == datatype else {
+    /// Checks one input and answers its bytes. By index, because a tensor passed as a value is a reference more
+    /// to count.
+    private func check(_ inputs: [Tensor], _ index: Int) throws(CallFailure) -> Int {
+        guard inputs[index].datatype == checks[index].datatype else {
             throw failure(
-                "input", tensor.name,
-                "datatype is \(tensor.datatype), must be \(datatype)")
+                "input", inputs[index].name,
+                "datatype is \(inputs[index].datatype), must be \(checks[index].datatype)")
         }
-        try checkShape(tensor, signature.inputs[index].shape)
-        guard let elements = tensor.shape.elementCount else {
-            throw failure(
-                "input", tensor.name, "shape \(tensor.shape) has more elements than can be counted")
-        }
-        guard let width = datatype.width else { return try checkStrings(tensor, elements) }
-        let (expected, overflow) = elements.multipliedReportingOverflow(by: width)
-        guard !overflow, tensor.bytes.readableBytes == expected else {
-            let wanted = overflow ? "more than can be counted" : String(expected)
-            throw failure(
-                "input", tensor.name,
-                "\(tensor.bytes.readableBytes) bytes do not fill \(datatype) \(tensor.shape): "
-                    + "must be \(wanted)")
-        }
-        if datatype == .bool { try checkBooleans(tensor) }
-    }
-
-    private func checkShape(_ tensor: Tensor, _ declared: Shape) throws(CallFailure) {
-        let rank = declared.rank
-        guard tensor.shape.rank == rank else {
+        let rank = checks[index].rank
+        guard inputs[index].shape.rank == rank else {
             throw misfit(
-                tensor, declared, "it has \(tensor.shape.rank) dimensions, must have \(rank)")
+                inputs[index],
+                "it has \(inputs[index].shape.rank) dimensions, must have \(rank)")
         }
         for dimension in 0..<rank {
-            let actual = tensor.shape[dimension]
-            let expected = declared[dimension]
-            if actual < 0 {
-                throw misfit(
-                    tensor, declared, "dimension \(dimension) is \(actual), must not be negative")
-            }
-            if expected >= 0, actual != expected {
-                throw misfit(
-                    tensor, declared, "dimension \(dimension) is \(actual), must be \(expected)")
-            }
+            let actual = inputs[index].shape[dimension]
+            let expected = checks[index].dimensions[dimension]
+            // A free dimension is -1, which nothing equals that may pass.
+            if actual >= 0, actual == expected || expected < 0 { continue }
+            let rule = actual < 0 ? "not be negative" : "be \(expected)"
+            throw misfit(inputs[index], "dimension \(dimension) is \(actual), must \(rule)")
         }
+        guard let elements = inputs[index].shape.elementCount else {
+            throw failure(
+                "input", inputs[index].name,
+                "shape \(inputs[index].shape) has more elements than can be counted")
+        }
+        let byteCount = inputs[index].bytes.readableBytes
+        let width = checks[index].width
+        if width == 0 {
+            try checkStrings(inputs[index], elements)
+            return byteCount
+        }
+        let (expected, overflow) = elements.multipliedReportingOverflow(by: width)
+        guard !overflow, byteCount == expected else {
+            let wanted = overflow ? "more than can be counted" : String(expected)
+            throw failure(
+                "input", inputs[index].name,
+                "\(byteCount) bytes do not fill \(checks[index].datatype) \(inputs[index].shape): "
+                    + "must be \(wanted)")
+        }
+        if checks[index].datatype == .bool { try checkBooleans(inputs[index]) }
+        return byteCount
     }
 
     /// Byte strings: each a 32-bit little-endian length and that many bytes, as many as the shape says.
@@ -164,8 +183,10 @@ extension ModelEntry {
 // MARK: - What went wrong
 
 extension ModelEntry {
-    private func misfit(_ tensor: Tensor, _ declared: Shape, _ why: String) -> CallFailure {
-        failure("input", tensor.name, "shape \(tensor.shape) does not fit \(declared): \(why)")
+    private func misfit(_ tensor: Tensor, _ why: String) -> CallFailure {
+        let declared = signature.inputs.first { $0.name == tensor.name }?.shape ?? []
+        return failure(
+            "input", tensor.name, "shape \(tensor.shape) does not fit \(declared): \(why)")
     }
 
     private func failure(_ kind: String, _ tensor: String, _ what: String) -> CallFailure {

@@ -31,6 +31,8 @@ package final class ModelEntry: Sendable {
     let scanned: ScannedModel
     /// Every output, in the signature's order: shared by all calls that do not choose.
     let everyOutput: [Int]
+    /// What each input is checked against, in the signature's order.
+    let checks: [InputCheck]
 
     package init(index: Int, _ scanned: ScannedModel) {
         self.index = index
@@ -46,6 +48,7 @@ package final class ModelEntry: Sendable {
         fault = scanned.fault
         self.scanned = scanned
         everyOutput = Array(scanned.signature.outputs.indices)
+        checks = scanned.signature.inputs.map(InputCheck.init)
     }
 
     /// Bytes of all files of this version.

@@ -1,0 +1,528 @@
+// The settings: sources and their order, every kind of value, every fault at once, and the example file.
+
+import Contract
+import Foundation
+import Gateway
+import Testing
+
+@Suite struct SettingsTests {
+    private func evaluate(
+        _ yaml: String?, environment: [String: String] = [:], flags: [String: String] = [:],
+        opensFiles: Bool = false
+    ) -> (settings: Settings, faults: [SettingsFault]) {
+        Settings.evaluate(
+            yaml: yaml, environment: environment, flags: flags, opensFiles: opensFiles)
+    }
+
+    private func faults(_ yaml: String, environment: [String: String] = [:]) -> [String] {
+        evaluate(yaml, environment: environment).faults.map(\.description)
+    }
+
+    private static var example: String {
+        get throws {
+            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .deletingLastPathComponent().deletingLastPathComponent()
+            return try String(
+                contentsOf: root.appendingPathComponent("sluice.example.yaml"), encoding: .utf8)
+        }
+    }
+
+    // MARK: The example
+
+    @Test func theExampleIsTheDefaults() throws {
+        let (settings, faults) = evaluate(try SettingsTests.example, opensFiles: true)
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(settings == Settings())
+    }
+
+    @Test func theExampleShowsEveryKey() throws {
+        let document = try SettingsDocument(yaml: try SettingsTests.example)
+        let shown = Set(document.keys)
+        for key in Settings.keys { #expect(shown.contains(key), "\(key)") }
+        let text = try SettingsTests.example
+        for key in IssuerSettings.keys {
+            #expect(text.contains(" \(key):"), "auth.issuers.\(key)")
+        }
+    }
+
+    /// The commented issuer of the example works once its comments are taken away.
+    @Test func theExampleOfAnotherIssuerIsRight() throws {
+        let lines = try SettingsTests.example.split(
+            separator: "\n", omittingEmptySubsequences: false)
+        let yaml = lines.map { $0.hasPrefix("#   ") ? " " + $0.dropFirst() : String($0) }
+            .joined(separator: "\n")
+        let (settings, faults) = evaluate(yaml)
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(settings.auth.issuers.map(\.name) == ["local", "main"])
+        #expect(settings.auth.issuers[1].kind == .introspection)
+        #expect(settings.auth.issuers[1].url == "https://as.example/introspect")
+    }
+
+    // MARK: Sources
+
+    @Test func nothingGivenIsTheDefaults() {
+        #expect(evaluate(nil).settings == Settings())
+        #expect(evaluate("").faults.isEmpty)
+        #expect(evaluate("# nothing\n\n").settings == Settings())
+        #expect(evaluate("limits:\ntls: {}\nlisten:\n").faults.isEmpty)
+        #expect(Settings().limits == Limits())
+    }
+
+    @Test func flagsBeforeEnvironmentBeforeFile() {
+        let yaml = "listen: 1.1.1.1:1\nadmin: 1.1.1.1:2\nstate: /file\nmodels: { poll: 9s }"
+        let environment = [
+            "SLUICE_LISTEN": "2.2.2.2:1", "SLUICE_ADMIN": "2.2.2.2:2",
+            "SLUICE_LIMITS_CALLS_PER_CONNECTION": "7", "SLUICE_STATE": "", "LISTEN": "3.3.3.3:3",
+            "SLUICE_SERVICE_PORT": "tcp://10.0.0.1:80", "SLUICE_TOKEN": "secret",
+        ]
+        let (settings, faults) = evaluate(
+            yaml, environment: environment,
+            flags: ["listen": "3.3.3.3:1", "models.repository": "/flag"])
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(settings.listen.description == "3.3.3.3:1")
+        #expect(settings.admin.description == "2.2.2.2:2")
+        #expect(settings.state == "/file")
+        #expect(settings.models.repository == "/flag")
+        #expect(settings.models.poll == .seconds(9))
+        #expect(settings.limits.callsPerConnection == 7)
+    }
+
+    @Test func theFaultNamesItsSource() {
+        let (_, faults) = evaluate(
+            "\n\nadmin: nowhere", environment: ["SLUICE_LIMITS_FRAME": "big"],
+            flags: ["listen": ":1", "models.repository": "a\u{7}b"])
+        #expect(
+            faults.map(\.place).sorted() == [
+                "--listen", "--models", "SLUICE_LIMITS_FRAME", "line 3",
+            ])
+        #expect(
+            faults.first?.description
+                == "listen (--listen): ':1' must be HOST:PORT, like 0.0.0.0:8443, localhost:0 or "
+                + "[::1]:8443")
+    }
+
+    @Test func everyValueIsTakenIn() {
+        let yaml = """
+            listen: "[::1]:0"
+            tls: { certificate: c.pem, key: k.pem, client_ca: ca.pem, client_certificates: required,
+                   minimum_version: "1.3" }
+            models: { repository: /srv/models, poll: 0, require_manifest: true }
+            engine: { library: /opt/libonnxruntime.so, threads: 4 }
+            auth:
+              issuers:
+                - { name: local, kind: embedded, token_prefix: slu_ }
+                - name: main
+                  kind: introspection
+                  url: https://as.example:8443/introspect?x=1
+                  client_id: gateway
+                  client_secret_file: /run/secret
+                  client_auth: post
+                  credential_encoding: raw
+                  ca: ca.pem
+                  audience: https://gw
+                  issuer: https://as
+                  timeout: 1500ms
+                  max_ttl: 0
+                  server_names: [a.example, "*.b.example"]
+              scopes: { read: ["infer:iris", "infer:digits-*", "models:read"], api.all: [admin] }
+            limits: { message: 1 MiB, buffered: 2MiB, deadline: 5s, deadline_max: 5s, drain: 0, calls: 9000 }
+            shards: { count: 3, loaders: auto, inline_run_max: 0, queue: 5 }
+            log: { level: debug, format: json }
+            """
+        let (settings, faults) = evaluate(yaml)
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(settings.listen == Endpoint(host: "::1", port: 0))
+        #expect(settings.tls.certificate == "c.pem")
+        #expect(settings.tls.clientCertificates == .required)
+        #expect(settings.tls.minimumVersion == .tls13)
+        #expect(settings.models.poll == .zero)
+        #expect(settings.models.requiresManifest)
+        #expect(settings.engine.threads == 4)
+        #expect(settings.auth.issuers[0].tokenPrefix == "slu_")
+        let main = settings.auth.issuers[1]
+        #expect(main.clientAuthentication == .post)
+        #expect(main.credentialEncoding == .raw)
+        #expect(main.timeout == .milliseconds(1_500))
+        #expect(main.timeToLiveMax == .zero)
+        #expect(main.serverNames == ["a.example", "*.b.example"])
+        #expect(main.audience == "https://gw")
+        #expect(
+            settings.auth.scopes == [
+                "read": ["infer:iris", "infer:digits-*", "models:read"], "api.all": ["admin"],
+            ])
+        #expect(settings.limits.messageBytes == 1 << 20)
+        #expect(settings.limits.drainTime == .zero)
+        #expect(settings.shards.count == 3)
+        #expect(settings.shards.loaders == nil)
+        #expect(settings.shards.inlineRunMax == .zero)
+        #expect(settings.log.format == .json)
+    }
+
+    // MARK: Faults
+
+    static let wrongs: [(yaml: String, says: String)] = [
+        ("lisen: 0.0.0.0:1", "lisen (line 1): is not a setting; did you mean listen?"),
+        (
+            "limits:\n  mesage: 1MiB",
+            "limits.mesage (line 2): is not a setting; did you mean limits.message?"
+        ),
+        (
+            "limit: { message: 1MiB }",
+            "limit.message (line 1): is not a setting; did you mean limits.message?"
+        ),
+        ("message: 1MiB", "message (line 1): is not a setting; did you mean limits.message?"),
+        ("cors: { origins: [a] }", "cors.origins (line 1): is not a setting"),
+        ("bananas: {}", "bananas (line 1): is not a setting"),
+        ("limits: 5", "limits (line 1): must hold keys of its own, like limits.handshake"),
+        ("limits.message: 1MiB", "limits.message (line 1): is no key"),
+        (
+            "listen: { host: a }",
+            "listen.host (line 1): is not a setting; listen takes a value, no keys"
+        ),
+        (
+            "limits: { message: 3 chickens }",
+            "limits.message (line 1): '3 chickens' must be a size from 1KiB to 2147483647, like"
+        ),
+        ("limits: { message: 64MB }", "'64MB' must be a size"),
+        ("limits: { message: -1 }", "'-1' must be a size"),
+        ("limits: { message: 1e6 }", "'1e6' must be a size"),
+        ("limits: { message: 99999999999999999999 }", "must be a size"),
+        ("limits: { message: 99999999999TiB }", "must be a size"),
+        (
+            "limits: { frame: 17MiB }",
+            "limits.frame (line 1): '17MiB' must be a size from 1KiB to 16MiB"
+        ),
+        ("limits: { message: [1] }", "limits.message (line 1): must be one value: a size"),
+        (
+            "limits: { deadline: 60 }",
+            "'60' must be a time from 1ms to 1d, like 100us, 30s, 5m or 1h"
+        ),
+        ("limits: { deadline: 1.5s }", "'1.5s' must be a time"),
+        (
+            "limits: { deadline: 2h }",
+            "limits.deadline (line 1): must not be more than limits.deadline_max"
+        ),
+        (
+            "limits: { message: 65MiB }",
+            "limits.message (line 1): must not be more than limits.buffered"
+        ),
+        (
+            "limits: { metadata: 32KiB }",
+            "limits.metadata (line 1): must not be more than limits.header"
+        ),
+        ("shards: { count: 0 }", "'0' must be auto, or a whole number from 1 to 1024"),
+        (
+            "log: { level: loud }",
+            "'loud' must be one of trace, debug, info, notice, warning, error"
+        ),
+        ("models: { require_manifest: maybe }", "'maybe' must be true or false"),
+        (
+            "tls: { certificate: a.pem }",
+            "tls.key: is missing: tls.certificate and tls.key go together"
+        ),
+        ("tls: { client_certificates: required }", "tls.client_ca: is missing"),
+        ("auth: { issuers: local }", "auth.issuers (line 1): must be a list of issuers"),
+        ("auth: { issuers: [local] }", "auth.issuers (line 1): must be a list of issuers"),
+        ("auth: { issuers: [{ kind: embedded }] }", "auth.issuers.0.name: is missing"),
+        ("auth: { issuers: [{ name: a }] }", "auth.issuers.0.kind: is missing"),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks }] }",
+            "auth.issuers.0.kind (line 1): 'jwks' must be one of embedded, introspection"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: embedded, client_id: x }] }",
+            "auth.issuers.0.client_id (line 1): means nothing for an embedded issuer"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: embedded }, { name: b, kind: embedded }] }",
+            "auth.issuers: has two embedded issuers"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: embedded }, { name: a, kind: introspection }] }",
+            "auth.issuers.1.name (line 1): another issuer has this name"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection }] }",
+            "auth.issuers.0.url: is missing; an introspection issuer needs it"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection }] }",
+            "auth.issuers.0.client_secret_file: is missing; or set "
+                + "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: embedded, tokn_prefix: x }] }",
+            "auth.issuers.0.tokn_prefix (line 1): is not a setting; did you mean "
+                + "auth.issuers.0.token_prefix?"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: embedded, server_names: x }] }",
+            "auth.issuers.0.server_names (line 1): must be a list of host names, in brackets"
+        ),
+        ("auth: { scopes: { a: admin } }", "auth.scopes.a (line 1): must be a list of scopes"),
+        ("auth: { scopes: { a: [root] } }", "auth.scopes.a (line 1): must grant infer:PATTERN"),
+        ("auth: { scopes: { a: [\"infer:../x\"] } }", "auth.scopes.a (line 1): must grant"),
+        ("auth: { scopes: { a: { b: [admin] } } }", "auth.scopes.a.b (line 1): must be a list"),
+        ("[1, 2]", "line 1: the file must hold keys and values"),
+        ("just words", "line 1: the file must hold keys and values"),
+        ("listen: [", "the file is not YAML"),
+        ("listen: a:1\nlisten: b:1", "is given twice"),
+        ("? [a]\n: b", "a key must be a word"),
+        ("a: &x [*x]", ""),
+        (String(repeating: "[", count: 300), "values lie too deep"),
+        (String(repeating: "- ", count: 80) + "a", "values lie too deep"),
+        (String(repeating: " ", count: 80) + "a: 1", "values lie too deep"),
+        ("x: " + String(repeating: "a", count: 300_000), "262144 are allowed"),
+    ]
+
+    @Test(arguments: wrongs.indices) func theFaultSaysWhatIsWrong(_ index: Int) {
+        let (yaml, says) = SettingsTests.wrongs[index]
+        let texts = faults(yaml)
+        #expect(!texts.isEmpty)
+        #expect(says.isEmpty || texts.contains { $0.contains(says) }, "\(texts)")
+    }
+
+    static let addresses: [(url: String, right: Bool)] = [
+        ("https://as/introspect", true), ("https://as.example:8443/x?y=z", true),
+        ("http://localhost:1/x", true), ("http://127.0.0.1/x", true), ("http://[::1]:80/x", true),
+        ("http://as/introspect", false), ("http://localhost.evil/x", false),
+        ("https://user:hunter2@as/x", false), ("ftp://as/x", false), ("https:///x", false),
+        ("as/introspect", false), ("https://as/x#y", false), ("https://as/a b", false),
+    ]
+
+    @Test(arguments: addresses.indices) func addressesOfIssuers(_ index: Int) {
+        let (url, right) = SettingsTests.addresses[index]
+        let yaml = """
+            auth:
+              issuers:
+                - { name: a, kind: introspection, client_id: x, client_secret_file: f, url: "\(url)" }
+            """
+        let texts = faults(yaml)
+        #expect(texts.isEmpty == right, "\(texts)")
+        #expect(!texts.contains { $0.contains("hunter2") })
+    }
+
+    @Test func everyFaultAtOnce() throws {
+        let yaml = "lisen: x\nadmin: y\nlimits: { frame: z, deadline: 9d }\nlog: { format: xml }"
+        #expect(faults(yaml).count == 5)
+        let place = try TemporarySettings(yaml)
+        #expect(try Settings.check(file: place.path).count == 5)
+        do {
+            _ = try Settings.load(file: place.path, environment: [:])
+            Issue.record("wrong settings were loaded")
+        } catch {
+            #expect(error.kind == .configuration)
+            #expect(error.message.contains("have 5 faults:\n  lisen (line 1): "))
+        }
+    }
+
+    // MARK: Secrets
+
+    @Test func aSecretInTheFileIsRefusedAndNeverShown() {
+        let yaml = """
+            password: hunter2
+            tls: { certificate: c, key: "-----BEGIN PRIVATE KEY-----hunter2" }
+            auth:
+              issuers:
+                - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret: hunter2 }
+            """
+        let texts = faults(yaml)
+        #expect(texts.count == 4)
+        #expect(!texts.joined().contains("hunter2"))
+        #expect(
+            texts.contains(
+                "auth.issuers.0.client_secret (line 5): a secret must not stand in the settings; use "
+                    + "client_secret_file, or SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET in the environment"
+            ))
+        #expect(texts.contains { $0.hasPrefix("password (line 1): a secret must not stand") })
+        // Nor in what the YAML parser says.
+        #expect(!faults("client_secret: \"hunter2").joined().contains("hunter2"))
+    }
+
+    private static let issuer = """
+        auth:
+          issuers:
+            - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret_file: FILE }
+        """
+
+    @Test func secretsComeFromFileOrEnvironment() throws {
+        let place = try TemporarySettings("s3cret\n")
+        let yaml = SettingsTests.issuer.replacingOccurrences(of: "FILE", with: place.path)
+        let fromFile = evaluate(yaml, opensFiles: true)
+        #expect(fromFile.faults.isEmpty, "\(fromFile.faults)")
+        #expect(fromFile.settings.auth.issuers[0].clientSecret == ClientSecret(Secret("s3cret")))
+        let (settings, faults) = evaluate(
+            yaml, environment: ["SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET": "other"], opensFiles: true)
+        #expect(faults.isEmpty)
+        #expect(settings.auth.issuers[0].clientSecret == ClientSecret(Secret("other")))
+        #expect(!"\(settings)".contains("other"))
+        var dumped = ""
+        dump(settings, to: &dumped)
+        #expect(!dumped.contains("other"))
+    }
+
+    @Test func filesThatAreNamedMustBeThere() throws {
+        let empty = try TemporarySettings("\n")
+        let yaml =
+            SettingsTests.issuer.replacingOccurrences(of: "FILE", with: "/nowhere/secret")
+            + "\ntls: { certificate: /nowhere/c, key: /nowhere/k }\nengine: { library: /dev/null }"
+        let texts = evaluate(yaml, opensFiles: true).faults.map(\.description)
+        #expect(texts.count == 4, "\(texts)")
+        #expect(
+            texts.contains(
+                "auth.issuers.0.client_secret_file (line 3): cannot be read: No such file or directory"
+            ))
+        let emptied = evaluate(
+            SettingsTests.issuer.replacingOccurrences(of: "FILE", with: empty.path),
+            opensFiles: true)
+        #expect(emptied.faults.map(\.message) == ["is empty"])
+    }
+
+    @Test func aMissingSettingsFileIsNamed() {
+        #expect(throws: GatewayError.self) { try Settings.check(file: "/nowhere/sluice.yaml") }
+        do {
+            _ = try Settings.load(file: "/nowhere/sluice.yaml", environment: [:])
+            Issue.record("a missing file was loaded")
+        } catch {
+            #expect(
+                error.message
+                    == "the settings file '/nowhere/sluice.yaml' cannot be read: No such file or "
+                    + "directory")
+        }
+    }
+
+    @Test func issuersCanComeFromTheEnvironment() {
+        let (settings, faults) = evaluate(
+            nil,
+            environment: [
+                "SLUICE_AUTH_ISSUERS_0_NAME": "main", "SLUICE_AUTH_ISSUERS_0_KIND": "introspection",
+                "SLUICE_AUTH_ISSUERS_0_URL": "https://as", "SLUICE_AUTH_ISSUERS_0_CLIENT_ID": "x",
+                "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET": "s",
+                "SLUICE_AUTH_ISSUERS_0_SERVER_NAMES": "a.example, b.example",
+            ])
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(settings.auth.issuers.map(\.name) == ["main"])
+        #expect(settings.auth.issuers[0].serverNames == ["a.example", "b.example"])
+    }
+
+    // MARK: Fuzz
+
+    @Test func fuzz() throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("SettingsTests.fuzz seed \(seed)")
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(bound))
+        }
+        let right = Array(try SettingsTests.example.utf8)
+        var faulty = 0
+        for _ in 0..<300 {
+            var bytes = right
+            for _ in 0...random(6) {
+                let place = random(bytes.count)
+                switch random(4) {
+                case 0: bytes[place] = UInt8(random(128))
+                case 1: bytes.remove(at: place)
+                case 2: bytes.insert(right[random(right.count)], at: place)
+                default: bytes.insert(Array("[]{}&*:-#\"'\n".utf8)[random(12)], at: place)
+                }
+            }
+            let yaml = String(decoding: bytes, as: UTF8.self)
+            if !evaluate(yaml).faults.isEmpty { faulty += 1 }
+        }
+        #expect(faulty > 10)
+    }
+}
+
+/// A file of its own for a test.
+private final class TemporarySettings {
+    let path: String
+
+    init(_ text: String) throws {
+        path = NSTemporaryDirectory() + "/sluice-settings-\(UUID().uuidString)"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
+    deinit {
+        do {
+            try FileManager.default.removeItem(atPath: path)
+        } catch {
+            print("left behind: \(path)")
+        }
+    }
+}
+
+@Suite struct SettingTextTests {
+    @Test(arguments: [
+        ("0.0.0.0:8443", "0.0.0.0", 8_443), ("localhost:0", "localhost", 0),
+        ("[::1]:443", "::1", 443), ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+        ("a-b.c_d:65535", "a-b.c_d", 65_535),
+    ])
+    func endpoints(_ text: String, _ host: String, _ port: Int) {
+        let endpoint = Endpoint(text)
+        #expect(endpoint == Endpoint(host: host, port: port))
+        #expect(endpoint?.description == text)
+    }
+
+    @Test(arguments: [
+        "", ":", ":1", "a", "a:", "a:65536", "a:-1", "a:+1", "a: 1", "::1:443", "::1", "[::1]",
+        "[::1]443",
+        "[]:1", "[a]:1", "a b:1", "a/b:1", "http://a:1", "a:1:", "a:٣", "a:000001",
+    ])
+    func noEndpoints(_ text: String) {
+        #expect(Endpoint(text) == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("0", 0), ("7", 7), ("512B", 512), ("1KiB", 1_024), ("64 MiB", 64 << 20),
+            ("2GiB", 2 << 30),
+            ("1TiB", 1 << 40),
+        ] as [(String, UInt64)])
+    func sizes(_ text: String, _ bytes: UInt64) {
+        #expect(SettingText.size(text) == bytes)
+        #expect(SettingText.size(SettingText.written(size: bytes)) == bytes)
+    }
+
+    @Test(arguments: ["", "KiB", "1kib", "1K", "1MB", "1.5GiB", "-1", "1 2", "0x10", "٣"])
+    func noSizes(_ text: String) {
+        #expect(SettingText.size(text) == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("0", 0), ("5ns", 5), ("100us", 100_000), ("20ms", 20_000_000), ("30s", 30_000_000_000),
+            ("5m", 300_000_000_000), ("1h", 3_600_000_000_000), ("7d", 604_800_000_000_000),
+        ] as [(String, UInt64)])
+    func times(_ text: String, _ nanoseconds: UInt64) {
+        #expect(SettingText.time(text) == Nanoseconds(nanoseconds))
+        #expect(
+            SettingText.time(SettingText.written(time: Nanoseconds(nanoseconds)))?.count
+                == nanoseconds)
+    }
+
+    @Test(arguments: ["", "1", "s", "1 week", "1S", "-1s", "1.5s", "999999999999999999d"])
+    func noTimes(_ text: String) {
+        #expect(SettingText.time(text) == nil)
+    }
+
+    @Test(arguments: [
+        ("", "", 0), ("abc", "abc", 0), ("abc", "ab", 1), ("abc", "acb", 1),
+        ("kitten", "sitting", 3),
+        ("", "abc", 3), ("listen", "lisen", 1),
+    ])
+    func distances(_ left: String, _ right: String, _ distance: Int) {
+        #expect(SettingText.distance(left, right) == distance)
+        #expect(SettingText.distance(right, left) == distance)
+    }
+
+    @Test func onlyNearWordsAreSuggested() {
+        let known = Settings.keys
+        #expect(SettingText.nearest(to: "limits.mesage", among: known) == "limits.message")
+        #expect(SettingText.nearest(to: "tls.cert", among: known) == nil)
+        #expect(SettingText.nearest(to: "deadline_max", among: known) == "limits.deadline_max")
+        #expect(SettingText.nearest(to: "bananas", among: known) == nil)
+        #expect(SettingText.nearest(to: String(repeating: "x", count: 10_000), among: known) == nil)
+    }
+}
