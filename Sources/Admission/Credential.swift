@@ -14,7 +14,7 @@ package final class Credential: Sendable {
     /// The settings generation whose policy made `grants`.
     let generation: UInt64
     /// The slots of this client, shared by all its tokens and connections.
-    let account: SlotCounter
+    package let account: SlotCounter
 
     init(
         identity: Identity, grants: Grants, freshUntil: Instant, validUntil: Instant?,

@@ -76,7 +76,7 @@ package struct Grants: Sendable, Equatable {
 
 extension Grants {
     /// What the grants say of one call.
-    enum Judgement: Equatable {
+    package enum Judgement: Equatable {
         case allowed
         /// The model must look as if it did not exist.
         case hidden
@@ -84,7 +84,7 @@ extension Grants {
         case missing(scope: String)
     }
 
-    func judge(_ method: Method, model: String) -> Judgement {
+    package func judge(_ method: Method, model: String) -> Judgement {
         switch method {
         case .infer, .inferStream:
             if mayInfer(model) { return .allowed }

@@ -1,22 +1,22 @@
 // Which tokens are known, which are being asked about, and who waits. A value: questions and answers in,
 // decisions out. It knows no clock, no lock and no event loop.
 
-import Contract
+package import Contract
 private import NIOCore
 
 /// One question to an issuer that shall be asked now.
-struct Lookup: Sendable {
-    var key: CacheKey
-    var token: Secret
+package struct Lookup: Sendable {
+    package var key: CacheKey
+    package var token: Secret
     /// Index of the issuer in the settings.
-    var issuer: Int
-    var generation: UInt64
+    package var issuer: Int
+    package var generation: UInt64
     /// The token was active before: its look-ups have slots of their own.
-    var known: Bool
+    package var known: Bool
 }
 
 /// What came of a look-up.
-enum LookupOutcome: Sendable {
+package enum LookupOutcome: Sendable {
     case active(Identity, Grants, maxTTL: Nanoseconds)
     case inactive
     case expired
@@ -24,7 +24,7 @@ enum LookupOutcome: Sendable {
 }
 
 /// What the gate does with a token that was just shown.
-enum Asked {
+package enum Asked {
     case known(Credential)
     case refused(CallFailure)
     /// The waiter was taken in; when `start` is there, that look-up must be performed.
@@ -32,9 +32,9 @@ enum Asked {
 }
 
 /// What to tell to whom after a look-up.
-struct Settlement<Waiter> {
-    var waiters: [Waiter]
-    var result: Result<Credential, CallFailure>
+package struct Settlement<Waiter> {
+    package var waiters: [Waiter]
+    package var result: Result<Credential, CallFailure>
 }
 
 /// The identity cache (SECURITY.md, Tokens). Active and inactive answers live in segments of their own, so a
@@ -42,7 +42,7 @@ struct Settlement<Waiter> {
 ///
 /// A flight is *queued* (in a queue, no look-up started; exits: started, or dropped when nobody waits) or
 /// *started* (exit: `settle`).
-struct IdentityCache<Waiter> {
+package struct IdentityCache<Waiter> {
     private struct Flight {
         var lookup: Lookup
         var waiters: [UInt64: Waiter] = [:]
@@ -65,26 +65,26 @@ struct IdentityCache<Waiter> {
     private var runningUnknown = 0
     private var accounts: [String: SlotCounter] = [:]
     private var stopped = false
-    private(set) var waiterCount = 0
-    private(set) var generation: UInt64 = 0
+    package private(set) var waiterCount = 0
+    package private(set) var generation: UInt64 = 0
 
-    init(limits: AdmissionLimits) {
+    package init(limits: AdmissionLimits) {
         self.limits = limits
         active = RecentlyUsed(entriesMax: limits.activeEntries, bytesMax: limits.activeBytes)
         inactive = RecentlyUsed(entriesMax: limits.inactiveEntries)
     }
 
-    var activeCount: Int { active.count }
-    var activeBytes: Int { active.bytes }
-    var inactiveCount: Int { inactive.count }
-    var runningLookups: Int { runningKnown + runningUnknown }
-    var queuedLookups: Int { queuedKnown.count + queuedUnknown.count }
-    var accountCount: Int { accounts.count }
+    package var activeCount: Int { active.count }
+    package var activeBytes: Int { active.bytes }
+    package var inactiveCount: Int { inactive.count }
+    package var runningLookups: Int { runningKnown + runningUnknown }
+    package var queuedLookups: Int { queuedKnown.count + queuedUnknown.count }
+    package var accountCount: Int { accounts.count }
 
     // MARK: A token is shown
 
     /// Answers from memory, or takes the waiter in.
-    mutating func ask(
+    package mutating func ask(
         _ key: CacheKey, token: Secret, issuer: Int, waiter: Waiter, id: UInt64, now: Instant
     ) -> Asked {
         let previous = active.use(key)
@@ -119,7 +119,7 @@ struct IdentityCache<Waiter> {
     }
 
     /// A waiter lost patience or interest. The look-up goes on for the others and for the cache.
-    mutating func leave(_ key: CacheKey, id: UInt64) -> Waiter? {
+    package mutating func leave(_ key: CacheKey, id: UInt64) -> Waiter? {
         guard let waiter = flights[key]?.waiters.removeValue(forKey: id) else { return nil }
         waiterCount -= 1
         return waiter
@@ -129,7 +129,7 @@ struct IdentityCache<Waiter> {
 
     /// Remembers the answer and says who gets it. `started` is when the issuer was asked: a revocation is
     /// believed from there.
-    mutating func settle(
+    package mutating func settle(
         _ lookup: Lookup, _ outcome: LookupOutcome, started: Instant, now: Instant
     ) -> Settlement<Waiter> {
         let result: Result<Credential, CallFailure>
@@ -162,7 +162,7 @@ struct IdentityCache<Waiter> {
 
     /// The slot of a look-up is free again, which may be later than its answer (a verifier that ignores its
     /// deadline keeps its slot). Returns the next look-up to perform.
-    mutating func finished(_ lookup: Lookup) -> Lookup? {
+    package mutating func finished(_ lookup: Lookup) -> Lookup? {
         countRunning(lookup.known, by: -1)
         while hasRoom(known: true), let key = queuedKnown.popFirst() {
             if let next = take(key) { return next }
@@ -176,14 +176,14 @@ struct IdentityCache<Waiter> {
     // MARK: Wider events
 
     /// Forgets every answer; look-ups under way answer their waiters and are not remembered.
-    mutating func forgetEverything() {
+    package mutating func forgetEverything() {
         generation += 1
         active.removeAll()
         inactive.removeAll()
     }
 
     /// Asks nobody any more. Returns everybody who waits.
-    mutating func stop() -> Settlement<Waiter> {
+    package mutating func stop() -> Settlement<Waiter> {
         stopped = true
         let waiters = flights.values.flatMap { $0.waiters.values }
         flights.removeAll()

@@ -4,16 +4,16 @@ import Contract
 private import Synchronization
 
 /// A bounded count of calls in progress, usable from every thread.
-final class SlotCounter: Sendable {
+package final class SlotCounter: Sendable {
     private let taken = Atomic<Int>(0)
-    let maximum: Int
+    package let maximum: Int
 
-    init(maximum: Int) { self.maximum = maximum }
+    package init(maximum: Int) { self.maximum = maximum }
 
-    var count: Int { taken.load(ordering: .relaxed) }
+    package var count: Int { taken.load(ordering: .relaxed) }
 
     /// True when a slot was free and is taken now. Near the limit two callers may both be refused.
-    func take() -> Bool {
+    package func take() -> Bool {
         guard taken.add(1, ordering: .relaxed).newValue <= maximum else {
             taken.subtract(1, ordering: .relaxed)
             return false
@@ -21,7 +21,7 @@ final class SlotCounter: Sendable {
         return true
     }
 
-    func giveBack() {
+    package func giveBack() {
         taken.subtract(1, ordering: .relaxed)
     }
 }

@@ -2,11 +2,11 @@
 
 /// The key of a token: HMAC-SHA256 of the token under a random process key, so that neither the map nor a
 /// memory dump of it holds a token, and no caller can aim at a bucket.
-struct CacheKey: Hashable, Sendable {
+package struct CacheKey: Hashable, Sendable {
     private let words: (UInt64, UInt64, UInt64, UInt64)
 
     /// From 32 bytes; shorter input counts as padded with zeros.
-    init(digest: [UInt8]) {
+    package init(digest: [UInt8]) {
         func word(_ start: Int) -> UInt64 {
             var value: UInt64 = 0
             for index in start..<start + 8 {
@@ -17,13 +17,13 @@ struct CacheKey: Hashable, Sendable {
         words = (word(0), word(8), word(16), word(24))
     }
 
-    static func == (left: CacheKey, right: CacheKey) -> Bool { left.words == right.words }
+    package static func == (left: CacheKey, right: CacheKey) -> Bool { left.words == right.words }
 
-    func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+    package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 }
 
 /// At most `entriesMax` values which charge at most `bytesMax` together.
-struct RecentlyUsed<Value> {
+package struct RecentlyUsed<Value> {
     private struct Node {
         var key: CacheKey
         var value: Value?
@@ -34,24 +34,24 @@ struct RecentlyUsed<Value> {
         var older: Int
     }
 
-    let entriesMax: Int
-    let bytesMax: Int
+    package let entriesMax: Int
+    package let bytesMax: Int
     private var positions: [CacheKey: Int] = [:]
     private var nodes: [Node] = []
     private var newest = -1
     private var oldest = -1
     private var free = -1
-    private(set) var bytes = 0
+    package private(set) var bytes = 0
 
-    init(entriesMax: Int, bytesMax: Int = .max) {
+    package init(entriesMax: Int, bytesMax: Int = .max) {
         self.entriesMax = entriesMax
         self.bytesMax = bytesMax
     }
 
-    var count: Int { positions.count }
+    package var count: Int { positions.count }
 
     /// The value, which becomes the most recently used.
-    mutating func use(_ key: CacheKey) -> Value? {
+    package mutating func use(_ key: CacheKey) -> Value? {
         guard let position = positions[key] else { return nil }
         if position != newest {
             unlink(position)
@@ -60,11 +60,11 @@ struct RecentlyUsed<Value> {
         return nodes[position].value
     }
 
-    func contains(_ key: CacheKey) -> Bool { positions[key] != nil }
+    package func contains(_ key: CacheKey) -> Bool { positions[key] != nil }
 
     /// Puts a value in, replacing the one there was. Forgets others until both bounds hold; a value that is
     /// larger than all the room is not kept.
-    mutating func insert(_ value: Value, for key: CacheKey, bytes size: Int = 0) {
+    package mutating func insert(_ value: Value, for key: CacheKey, bytes size: Int = 0) {
         remove(key)
         guard size <= bytesMax, entriesMax > 0 else { return }
         while count >= entriesMax || bytes > bytesMax - size {
@@ -85,7 +85,7 @@ struct RecentlyUsed<Value> {
         linkNewest(position)
     }
 
-    mutating func remove(_ key: CacheKey) {
+    package mutating func remove(_ key: CacheKey) {
         guard let position = positions.removeValue(forKey: key) else { return }
         unlink(position)
         bytes -= nodes[position].bytes
@@ -94,7 +94,7 @@ struct RecentlyUsed<Value> {
         free = position
     }
 
-    mutating func removeAll() {
+    package mutating func removeAll() {
         self = RecentlyUsed(entriesMax: entriesMax, bytesMax: bytesMax)
     }
 

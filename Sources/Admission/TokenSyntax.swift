@@ -1,8 +1,8 @@
 // What a bearer token may look like. The first question of Admission, answered before anybody is asked.
 
 /// RFC 6750 section 2.1: `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
-enum TokenSyntax {
-    static func isToken(_ bytes: [UInt8], lengthMax: Int) -> Bool {
+package enum TokenSyntax {
+    package static func isToken(_ bytes: [UInt8], lengthMax: Int) -> Bool {
         guard !bytes.isEmpty, bytes.count <= lengthMax else { return false }
         var padding = false
         for byte in bytes {

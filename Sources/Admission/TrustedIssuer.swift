@@ -29,11 +29,11 @@ package struct TrustedIssuer: Sendable {
 
 /// The issuers in the order they are considered: a server name binds tighter than a prefix, a longer prefix
 /// tighter than a shorter one.
-struct IssuerChoice: Sendable {
-    let issuers: [TrustedIssuer]
+package struct IssuerChoice: Sendable {
+    package let issuers: [TrustedIssuer]
 
     /// Throws CONFIGURATION when there is no issuer or two could be meant by the same token.
-    init(_ given: [TrustedIssuer]) throws(GatewayError) {
+    package init(_ given: [TrustedIssuer]) throws(GatewayError) {
         guard !given.isEmpty else {
             throw GatewayError(.configuration, "auth.issuers is empty: nobody could call")
         }
@@ -56,7 +56,7 @@ struct IssuerChoice: Sendable {
     }
 
     /// Index of the one issuer that is asked, or nil when no issuer is meant.
-    func index(token: [UInt8], serverName: String) -> Int? {
+    package func index(token: [UInt8], serverName: String) -> Int? {
         issuers.firstIndex { issuer in
             (issuer.serverNames.isEmpty
                 || issuer.serverNames.contains { $0.lowercased() == serverName.lowercased() })

@@ -1,16 +1,16 @@
 // SQLite's troubles in the house's words. The one seam where they are translated.
 
-import Contract
+package import Contract
 import Foundation
 import GRDB
 
-enum StoreFailure {
+package enum StoreFailure {
     /// True for what another process may have caused and soon ended.
     static func mayPass(_ error: DatabaseError) -> Bool {
         [.SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_CONSTRAINT].contains(error.resultCode)
     }
 
-    static func translate(_ error: any Error, path: String) -> GatewayError {
+    package static func translate(_ error: any Error, path: String) -> GatewayError {
         switch error {
         case let error as GatewayError: return error
         case let error as DatabaseError: return translate(error, path: path)
@@ -28,7 +28,7 @@ enum StoreFailure {
     }
 
     /// For the caller of the gateway: no path, no statement.
-    static func callFailure(_ error: any Error) -> CallFailure {
+    package static func callFailure(_ error: any Error) -> CallFailure {
         let why =
             switch error {
             case let error as DatabaseError: "SQLite code \(error.extendedResultCode.rawValue)"

@@ -106,6 +106,11 @@ package final class TokenStore: TokenVerifier, Sendable {
         }
     }
 
+    /// SQLite's `synchronous` of the connection that writes: 2 is FULL. For tests.
+    package func synchronousMode() async throws -> Int? {
+        try await pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") }
+    }
+
     // MARK: For Admission
 
     /// Throws UNAVAILABLE (ISSUER_UNAVAILABLE) when the file cannot be read.
