@@ -35,6 +35,8 @@ package struct OnnxEnvironmentSettings: Sendable {
     nonisolated(unsafe) let environment: OpaquePointer
     nonisolated(unsafe) let memory: OpaquePointer
     nonisolated(unsafe) let allocator: UnsafeMutablePointer<OrtAllocator>
+    // For runs nobody ends: never changed, so all may share them.
+    nonisolated(unsafe) let runOptions: OpaquePointer
 
     /// The library's version, for example `1.31.1`.
     package var version: String { engine.version }
@@ -56,11 +58,14 @@ package struct OnnxEnvironmentSettings: Sendable {
             var allocator: UnsafeMutablePointer<OrtAllocator>?
             try unsafe engine.check(
                 COnnxRuntime_GetAllocatorWithDefaultOptions(engine.api, &allocator), .load)
-            guard let memory = unsafe memory, let allocator = unsafe allocator else {
-                throw .loadFailed("ONNX Runtime gave no allocator")
-            }
+            var runOptions: OpaquePointer?
+            try unsafe engine.check(COnnxRuntime_CreateRunOptions(engine.api, &runOptions), .load)
+            guard let memory = unsafe memory, let allocator = unsafe allocator,
+                let runOptions = unsafe runOptions
+            else { throw .loadFailed("ONNX Runtime gave no allocator") }
             unsafe self.memory = unsafe memory
             unsafe self.allocator = unsafe allocator
+            unsafe self.runOptions = unsafe runOptions
         } catch {
             unsafe COnnxRuntime_ReleaseEnv(engine.api, environment)
             throw error
@@ -68,6 +73,7 @@ package struct OnnxEnvironmentSettings: Sendable {
     }
 
     deinit {
+        unsafe COnnxRuntime_ReleaseRunOptions(engine.api, runOptions)
         unsafe COnnxRuntime_ReleaseMemoryInfo(engine.api, memory)
         unsafe COnnxRuntime_ReleaseEnv(engine.api, environment)
     }

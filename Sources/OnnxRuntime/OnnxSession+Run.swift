@@ -50,8 +50,14 @@ extension OnnxSession {
         defer { extendLifetime(inputs) }
         let values = unsafe ValueRow(environment.engine, in: slots)
         try unsafe wrap(inputs, values, scratch)
+        let tells = forecast.tells(outputs)
+        if tells, let tensors = try runForecast(inputs, outputs, terminator, values) {
+            return tensors
+        }
         try execute(inputs.count, outputs, terminator, values)
-        return try collect(outputs, values, after: inputs.count)
+        let tensors = try collect(outputs, values, after: inputs.count)
+        forecast.learn(tensors, outputs, from: inputs, afterFailure: tells)
+        return tensors
     }
 
     // MARK: Before
@@ -143,14 +149,14 @@ extension OnnxSession {
 
     // MARK: The run
 
-    private func execute(
+    func execute(
         _ inputCount: Int, _ outputs: [Int], _ terminator: RunTerminator?,
         _ values: borrowing ValueRow
     ) throws(EngineFailure) {
         let engine = environment.engine
         let status = unsafe outputNames.withNames(of: outputs) { names in
             unsafe COnnxRuntime_Run(
-                engine.api, session, terminator?.options,
+                engine.api, session, terminator?.options ?? environment.runOptions,
                 inputNames.base, values.slot(0), inputCount, names, outputs.count,
                 values.slot(inputCount))
         }
@@ -178,9 +184,8 @@ extension OnnxSession {
             let byteCount = try unsafe byteCount(of: value, datatype, shape)
             total = OnnxSession.aligned(total) + byteCount
             guard total <= outputBytesMax else {
-                throw .runFailed(
-                    "the outputs have more than \(outputBytesMax) bytes, the most allowed; "
-                        + "'\(name)' is \(datatype) \(shape)")
+                throw tooLong(
+                    Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))
             }
             tensors.append(
                 Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))
@@ -265,5 +270,11 @@ extension OnnxSession {
         return byteCount
     }
 
-    private static func aligned(_ byteCount: Int) -> Int { (byteCount + 7) & ~7 }
+    static func aligned(_ byteCount: Int) -> Int { (byteCount + 7) & ~7 }
+
+    func tooLong(_ tensor: Tensor) -> EngineFailure {
+        .runFailed(
+            "the outputs have more than \(outputBytesMax) bytes, the most allowed; "
+                + "'\(tensor.name)' is \(tensor.datatype) \(tensor.shape)")
+    }
 }

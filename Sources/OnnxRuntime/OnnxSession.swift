@@ -34,6 +34,7 @@ package struct OnnxSessionOptions: Sendable, Equatable {
     // Never written after the initialiser.
     let inputNames: NameTable
     let outputNames: NameTable
+    let forecast: OutputForecast
 
     /// Loads the model in the file at `path`, with external data beside it. Throws `loadFailed` with the engine's
     /// reason, or `unsupported` when an input or output is not a tensor of the protocol's datatypes.
@@ -48,6 +49,7 @@ package struct OnnxSessionOptions: Sendable, Equatable {
             let inputs = try reader.read(.inputs)
             let outputs = try reader.read(.outputs)
             signature = Signature(inputs: inputs.specifications, outputs: outputs.specifications)
+            forecast = OutputForecast(signature)
             inputNames = NameTable(inputs.names)
             outputNames = NameTable(outputs.names)
         } catch {

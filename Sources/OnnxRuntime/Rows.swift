@@ -22,10 +22,14 @@ import NIOCore
         unsafe slots.initialize(repeating: nil)
     }
 
-    deinit {
-        for index in 0..<count {
+    deinit { release(from: 0) }
+
+    /// Releases the values from a slot on, which are empty then.
+    func release(from first: Int) {
+        for index in first..<count {
             if let value = unsafe base[index] {
                 unsafe COnnxRuntime_ReleaseValue(engine.api, value)
+                unsafe base[index] = nil
             }
         }
     }

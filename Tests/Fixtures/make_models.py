@@ -111,6 +111,21 @@ def arithmetic():
             [seven],
         ),
     )
+    # As many outputs as inputs are positive: a shape that depends on the numbers.
+    zero = numpy_helper.from_array(np.array(0, dtype=np.float32), name="zero")
+    write(
+        "positive",
+        model(
+            [
+                helper.make_node("Greater", ["x", "zero"], ["mask"]),
+                helper.make_node("Compress", ["x", "mask"], ["y"], axis=0),
+                helper.make_node("Neg", ["x"], ["negated"]),
+            ],
+            [value("x", TensorProto.FLOAT, ["n"])],
+            [value("y", TensorProto.FLOAT, ["m"]), value("negated", TensorProto.FLOAT, ["n"])],
+            [zero],
+        ),
+    )
     # Nine inputs and twelve outputs: more than fit where the usual few are kept.
     names = [f"x{i}" for i in range(9)]
     results = [f"y{i}" for i in range(12)]
@@ -132,7 +147,11 @@ def strings():
     write(
         "upper",
         model(
-            [helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", locale="C.UTF-8")],
+            [
+                helper.make_node(
+                    "StringNormalizer", ["x"], ["y"], case_change_action="UPPER", locale="C.UTF-8"
+                )
+            ],
             [value("x", TensorProto.STRING, ["n"])],
             [value("y", TensorProto.STRING, ["m"])],
         ),
