@@ -219,29 +219,39 @@ final class MachineBench {
         let frames = try bench.frames()
         #expect(
             frames.map { "\($0.type) \($0.flags) \($0.call)" } == [
-                "CALL END 3", "CALL MORE 1", "CALL MORE 2", "DATA MORE 1", "DATA END 2",
+                "CALL MORE 1", "CALL MORE 2", "CALL END 3", "DATA MORE 1", "DATA END 2",
                 "DATA END 1",
             ])
         #expect(
             frames.allSatisfy {
                 $0.header.readableBytes + $0.payload.readableBytes <= 20_000
             })
-        let header = try Sluice_CallHeader(serializedBytes: frames[1].header.array)
+        let header = try Sluice_CallHeader(serializedBytes: frames[0].header.array)
         #expect(header.messageLength == 50_000)
         let bytes = frames.filter { $0.call == 1 }.reduce(0) { $0 + $1.payload.readableBytes }
         #expect(bytes == 50_000)
     }
 
-    @Test func aCallTheGatewayHasNotHeardOfVanishes() throws {
+    @Test func aCancelledMessageIsNotSentToItsEnd() throws {
         let bench = try MachineBench.open(maxFrame: 20_000)
         let first = try bench.call(1, bytes: 50_000)
         let second = try bench.call(2, bytes: 50_000)
-        #expect(try bench.frames(atMost: 1).map(\.call) == [first])
-        bench.machine.cancel(second)
-        #expect(bench.machine.openCalls == 1)
+        #expect(try bench.frames(atMost: 1).map(\.call) == [first, second, first])
         bench.machine.cancel(first)
-        #expect(try bench.sent() == ["CANCEL 1"])
-        #expect(bench.machine.openCalls == 1)
+        bench.machine.cancel(second)
+        #expect(try bench.sent() == ["CANCEL 1", "CANCEL 2"])
+        #expect(bench.machine.openCalls == 2)
+        #expect(bench.receive([try Messages.reply(1), try Messages.reply(2)]) == [])
+        #expect(bench.machine.openCalls == 0)
+    }
+
+    @Test func smallCallsDoNotHoldUpALongMessage() throws {
+        let bench = try MachineBench.open(maxFrame: 20_000)
+        _ = try bench.call(1, bytes: 50_000)
+        for ticket in 2...9 { _ = try bench.call(Ticket(ticket), bytes: 5_000) }
+        #expect(try bench.frames(atMost: 100).last?.call == 1)
+        #expect(bench.machine.outputBytes == 0)
+        #expect(bench.machine.hasOutput)
     }
 
     @Test func limitsOfTheGatewayNameThemselves() throws {

@@ -9,6 +9,12 @@ public struct ModelMetadata: Sendable, Hashable {
         public let datatype: Datatype
         /// -1 is a free dimension.
         public let shape: [Int]
+
+        public init(name: String, datatype: Datatype, shape: [Int]) {
+            self.name = name
+            self.datatype = datatype
+            self.shape = shape
+        }
     }
 
     public let name: String
@@ -17,6 +23,17 @@ public struct ModelMetadata: Sendable, Hashable {
     public let platform: String
     public let inputs: [TensorDescription]
     public let outputs: [TensorDescription]
+
+    public init(
+        name: String, versions: [String], platform: String, inputs: [TensorDescription],
+        outputs: [TensorDescription]
+    ) {
+        self.name = name
+        self.versions = versions
+        self.platform = platform
+        self.inputs = inputs
+        self.outputs = outputs
+    }
 }
 
 /// Which gateway answers.
@@ -25,6 +42,12 @@ public struct ServerMetadata: Sendable, Hashable {
     public let version: String
     /// The protocol's extensions it speaks.
     public let extensions: [String]
+
+    public init(name: String, version: String, extensions: [String]) {
+        self.name = name
+        self.version = version
+        self.extensions = extensions
+    }
 }
 
 /// One version of a model in the gateway's index.
@@ -37,6 +60,13 @@ public struct IndexedModel: Sendable, Hashable {
     /// Why it is not ready; empty otherwise.
     public let reason: String
 
+    public init(name: String, version: String, state: String, reason: String = "") {
+        self.name = name
+        self.version = version
+        self.state = state
+        self.reason = reason
+    }
+
     /// True when calls are taken.
     public var isReady: Bool { state == "READY" }
 }
@@ -47,6 +77,11 @@ public struct ModelStatistics: Sendable, Hashable {
     public struct Count: Sendable, Hashable {
         public let count: UInt64
         public let time: Duration
+
+        public init(count: UInt64, time: Duration) {
+            self.count = count
+            self.time = time
+        }
     }
 
     public let name: String
@@ -61,4 +96,19 @@ public struct ModelStatistics: Sendable, Hashable {
     public let failure: Count
     public let queue: Count
     public let run: Count
+
+    public init(
+        name: String, version: String, lastInference: UInt64, inferences: UInt64,
+        executions: UInt64, success: Count, failure: Count, queue: Count, run: Count
+    ) {
+        self.name = name
+        self.version = version
+        self.lastInference = lastInference
+        self.inferences = inferences
+        self.executions = executions
+        self.success = success
+        self.failure = failure
+        self.queue = queue
+        self.run = run
+    }
 }

@@ -11,6 +11,13 @@ public struct Inference: Sendable, Hashable {
     /// Where the gateway's time went.
     public internal(set) var timing: Timing
 
+    public init(model: String, version: String, outputs: [Tensor], timing: Timing = Timing()) {
+        self.model = model
+        self.version = version
+        self.outputs = outputs
+        self.timing = timing
+    }
+
     /// The output of this name, or nil.
     public subscript(name: String) -> Tensor? { outputs.first { $0.name == name } }
 
@@ -74,6 +81,12 @@ public struct Progress: Sendable, Hashable {
     public let fraction: Double?
     /// Expected time to go; nil when unknown.
     public let remaining: Duration?
+
+    public init(state: State, fraction: Double? = nil, remaining: Duration? = nil) {
+        self.state = state
+        self.fraction = fraction
+        self.remaining = remaining
+    }
 }
 
 extension Progress.State: CustomStringConvertible {

@@ -79,8 +79,8 @@ package struct ConnectionMachine {
     /// Calls whose slot on the gateway is taken.
     package var openCalls: Int { calls.count }
     package var hasOutput: Bool { !output.isEmpty }
-    /// Bytes that wait for the socket.
-    package var outputBytes: Int { output.byteCount }
+    /// Bytes that wait for the socket and that a new call would wait for.
+    package var outputBytes: Int { output.batchBytes }
     /// True when a call may be opened now.
     package var hasRoom: Bool {
         phase == .open && calls.count < settings.concurrentCalls && nextCall <= Frame.callMax
@@ -89,7 +89,9 @@ package struct ConnectionMachine {
     // MARK: Out
 
     /// The first frame; see ``HelloCoding/hello(userAgent:token:)``.
-    package mutating func greet(_ header: ByteBuffer) { output.append(Frame(.hello, header: header)) }
+    package mutating func greet(_ header: ByteBuffer) {
+        output.append(Frame(.hello, header: header))
+    }
 
     package mutating func authenticate(_ token: String) throws(SluiceError) {
         output.append(Frame(.auth, header: try HelloCoding.authUpdate(token)))
@@ -121,16 +123,13 @@ package struct ConnectionMachine {
         return call
     }
 
-    /// The caller of `call` has gone. The gateway is told, unless it has not heard of the call yet.
+    /// The caller of `call` has gone. The slot stays taken until the gateway has answered.
     package mutating func cancel(_ call: UInt32) {
         guard calls[call]?.ticket != nil else { return }
         assemblies[call] = nil
-        if output.withdraw(call) == .unheard {
-            calls[call] = nil
-        } else {
-            calls[call]?.ticket = nil
-            output.append(Frame(.cancel, call: call))
-        }
+        output.withdraw(call)
+        calls[call]?.ticket = nil
+        output.append(Frame(.cancel, call: call))
     }
 
     /// Bytes for the socket, about `limit` of them; long messages take turns.
@@ -258,7 +257,7 @@ package struct ConnectionMachine {
         phase = .draining
         let lost = calls.keys.filter { $0 > last }.sorted()
         let tickets = lost.compactMap { call in
-            _ = output.withdraw(call)
+            output.withdraw(call)
             assemblies[call] = nil
             return calls.removeValue(forKey: call)?.ticket
         }

@@ -1,13 +1,10 @@
 // What waits for the socket of one connection: small frames share one buffer and go first, long messages are
-// cut and take turns.
+// cut and take turns. The first part of a long message stands among the small frames, because call ids only grow.
 
 import NIOCore
 import SluiceWire
 
 struct OutboundQueue {
-    /// What the gateway has heard of a call that is withdrawn.
-    enum Withdrawn: Equatable { case unheard, heard }
-
     /// Payloads up to this size are copied behind their heads; longer ones are slices.
     private static let copiedBytesMax = 16 << 10
 
@@ -18,8 +15,7 @@ struct OutboundQueue {
     private var long = CircularBuffer<MessageSplitter>()
 
     var isEmpty: Bool { batch.readableBytes == 0 && long.isEmpty }
-    /// Bytes of the batch and of what long messages still have to go.
-    var byteCount: Int { long.reduce(batch.readableBytes) { $0 + $1.remainingBytes } }
+    /// Bytes that go before any part of a long message.
     var batchBytes: Int { batch.readableBytes }
 
     mutating func append(_ frame: Frame) {
@@ -55,25 +51,26 @@ struct OutboundQueue {
                 \(headerMax).
                 """)
         }
-        long.append(
-            MessageSplitter(
-                .call, call: call, header: header, payload: request.payload, ends: true))
+        var message = MessageSplitter(
+            .call, call: call, header: header, payload: request.payload, ends: true)
+        let first = min(settings.frameBytes, header.readableBytes + Self.copiedBytesMax)
+        guard let frame = message.next(bodyMax: first) else { return }
+        batch.writeFrame(frame)
+        if frame.flags.contains(.more) { long.append(message) }
     }
 
-    /// Drops what has not been sent of a call.
-    mutating func withdraw(_ call: UInt32) -> Withdrawn {
-        guard let index = long.firstIndex(where: { $0.call == call }) else { return .heard }
-        let unheard = long[index].isUntouched
-        long.remove(at: index)
-        return unheard ? .unheard : .heard
+    /// Drops what has not been sent of a call's message.
+    mutating func withdraw(_ call: UInt32) {
+        if let index = long.firstIndex(where: { $0.call == call }) { long.remove(at: index) }
     }
 
     /// About `limit` bytes for the socket.
     mutating func take(atMost limit: Int, frameBytes: Int) -> [ByteBuffer] {
         var chunks: [ByteBuffer] = []
         var taken = batch.readableBytes
-        while taken < limit, !long.isEmpty {
-            var message = long.removeFirst()
+        // At least one part, so that a stream of small frames does not hold up a long message for ever.
+        var parts = 0
+        while parts == 0 || taken < limit, var message = long.popFirst() {
             guard let frame = message.next(bodyMax: frameBytes) else { continue }
             let payload = frame.payload.readableBytes
             taken += Frame.headBytes + frame.header.readableBytes + payload
@@ -89,6 +86,7 @@ struct OutboundQueue {
                 batch = ByteBuffer()
             }
             if frame.flags.contains(.more) { long.append(message) }
+            parts += 1
         }
         if batch.readableBytes > 0 {
             batchHint = min(max(batch.readableBytes, 1_024), 64 << 10)
