@@ -203,7 +203,7 @@ extension TLSServerContext {
             unsafe ticketKeyCallback(
                 ssl: ssl, name: name, iv: iv, cipher: cipher, mac: mac, encrypt: encrypt)
         }
-        guard unsafe !protocols.isEmpty else { return }
+        // Also without protocols: a context shown for its server name chooses from those of the first.
         unsafe SSL_CTX_set_alpn_select_cb(
             pointer,
             { ssl, chosen, chosenCount, offered, offeredCount, _ in
@@ -236,6 +236,7 @@ extension TLSServerContext {
         _ chosenCount: UnsafeMutablePointer<UInt8>?,
         _ offered: UnsafePointer<UInt8>?, _ offeredCount: UInt32
     ) -> Int32 {
+        guard unsafe !protocols.isEmpty else { return SSL_TLSEXT_ERR_NOACK }
         var selected: UnsafeMutablePointer<UInt8>?
         let result = unsafe SSL_select_next_proto(
             &selected, chosenCount, protocols.baseAddress, UInt32(protocols.count), offered,

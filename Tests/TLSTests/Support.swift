@@ -192,7 +192,8 @@ final class Pair {
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     }
 
-    deinit { _ = try? channel.finish(acceptAlreadyClosed: true) }
+    var keepChannel = false
+    deinit { if !keepChannel { _ = try? channel.finish(acceptAlreadyClosed: true) } }
 
     func toServer(_ bytes: [UInt8]) {
         guard !bytes.isEmpty, channel.isActive else { return }

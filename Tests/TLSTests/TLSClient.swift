@@ -66,7 +66,8 @@ struct ClientFailure: Error, CustomStringConvertible {
             #expect(unsafe SSL_set_alpn_protos(ssl, list, UInt32(list.count)) == 0)
         }
         if let earlier = options.resuming {
-            let session = unsafe SSL_get1_session(earlier.ssl)
+            // A copy: closing a client without a word marks its session as not to be resumed.
+            let session = unsafe SSL_SESSION_dup(SSL_get_session(earlier.ssl))
             #expect(unsafe SSL_set_session(ssl, session) == 1)
             unsafe SSL_SESSION_free(session)
         }
