@@ -11,6 +11,8 @@ import Testing
 
 final class Bench {
     let desk = FakeDesk()
+    /// What the socket has been asked for.
+    let reads = ReadCounter()
     let channel: EmbeddedChannel
     private var decoder: FrameDecoder
     /// Writes to the channel so far: each is one system call on a real one.
@@ -20,10 +22,12 @@ final class Bench {
 
     init(limits: Limits = Limits(), greeted: Bool = true) throws {
         decoder = FrameDecoder(.client, limits: WireLimits(frameBytes: 16 << 20))
-        channel = EmbeddedChannel(
-            handler: BinaryDoorHandler(
+        channel = EmbeddedChannel(handlers: [
+            reads,
+            BinaryDoorHandler(
                 desk: desk, peer: Peer(address: "127.0.0.1"), limits: limits, connection: "c1",
-                server: "sluice/test", logger: Logger(label: "test")))
+                server: "sluice/test", logger: Logger(label: "test")),
+        ])
         decoder.opened(Frame.callMax)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         guard greeted else { return }
@@ -87,10 +91,27 @@ final class Bench {
         return frames
     }
 
+    /// The socket takes bytes, or does not.
+    func setWritable(_ isWritable: Bool) {
+        channel.isWritable = isWritable
+        channel.pipeline.fireChannelWritabilityChanged()
+        channel.embeddedEventLoop.run()
+    }
+
     func advance(_ time: TimeAmount) { channel.embeddedEventLoop.advanceTime(by: time) }
 
     /// The client goes without a word.
     func leave() { _ = try? channel.finish(acceptAlreadyClosed: true) }
+}
+
+final class ReadCounter: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+    private(set) var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        count += 1
+        context.read()
+    }
 }
 
 extension Frame {
