@@ -234,9 +234,10 @@ extension BinaryDoorHandler {
             wrote = true
         }
         if wrote { context.flush() }
-        machine.outboundBytes = outbound.bytes
-        machine.writability(outbound.bytes == 0 || context.channel.isWritable, at: now)
-        if outbound.hasLanes, context.channel.isWritable { flushLater() }
+        let isBlocked = outbound.bytes > 0 && !context.channel.isWritable
+        if isBlocked { now = max(now, clock(context)) }
+        machine.writability(!isBlocked, at: now)
+        if outbound.hasLanes, !isBlocked { flushLater() }
     }
 
     /// Sends all that is left and closes behind it.

@@ -18,12 +18,13 @@ extension BinaryDoorHandler {
                 preconditionFailure("an assembled message has its header waiting")
             }
             begin(
-                slot, machine.calls[slot].call, waited.header, message, deadline: waited.deadline)
+                slot, machine.calls[slot].call, waited.method, waited.header, message,
+                deadline: waited.deadline)
         case .refuse(let call, let failure): answer(call, failure)
         case .fail(let slot, let call, let failure):
             waiting[slot] = nil
             answer(call, failure)
-        case .cancel(let slot): exchanges[slot]?.handle?.cancel()
+        case .cancel(let slot): exchanges[slot]?.cancel()
         case .overrule(let slot, let failure): overrule(slot, failure)
         case .cancelAnswer(let call):
             if outbound.drop(call) { answer(call, .cancelledWhileSending) }
@@ -97,13 +98,17 @@ extension BinaryDoorHandler {
             refuse(slot, call, failure)
             return
         }
+        guard let method = head.method else {
+            refuse(slot, call, .unknownMethod(head.methodNumber))
+            return
+        }
         let deadline = now + timeout(head)
         guard more else {
             if let failure = wrongLength(head, payload) {
                 refuse(slot, call, failure)
             } else {
                 machine.begin(slot, bytes: payload.readableBytes)
-                begin(slot, call, head, payload, deadline: deadline)
+                begin(slot, call, method, head, payload, deadline: deadline)
             }
             return
         }
@@ -111,7 +116,7 @@ extension BinaryDoorHandler {
             try machine.assemble(
                 slot, length: head.messageLength, first: payload,
                 lead: MessageLayout.lead(firstPart: payload), deadline: deadline, at: now)
-            waiting[slot] = Waiting(header: head, deadline: deadline)
+            waiting[slot] = Waiting(method: method, header: head, deadline: deadline)
         } catch {
             refuse(slot, call, error)
         }
@@ -141,17 +146,13 @@ extension BinaryDoorHandler {
 
     /// Hands a whole call to the walk. The machine counts it as running already.
     private func begin(
-        _ slot: Int, _ call: UInt32, _ header: CallHeader, _ message: ByteBuffer,
-        deadline: Instant
+        _ slot: Int, _ call: UInt32, _ method: Method, _ header: CallHeader,
+        _ message: ByteBuffer, deadline: Instant
     ) {
         let exchange = DoorExchange(
             self, call: call, slot: slot, wantsProgress: header.wantsProgress)
         while exchanges.count <= slot { exchanges.append(nil) }
         exchanges[slot] = exchange
-        guard let method = header.method else {
-            giveUp(exchange, .unknownMethod(header.methodNumber))
-            return
-        }
         guard let session, let context else {
             giveUp(exchange, .stopping(notStarted: true))
             return
@@ -178,7 +179,7 @@ extension BinaryDoorHandler {
         guard let exchange = exchanges[slot], exchange.state == .open else { return }
         exchange.overruled = failure
         _ = outbound.drop(exchange.call)
-        exchange.handle?.cancel()
+        exchange.cancel()
     }
 
     // MARK: The end
@@ -200,13 +201,12 @@ extension BinaryDoorHandler {
     private func stop() {
         if !hasGreeted { outbound.dropAll() }
         writeGoAway(last: machine.lastCall, .noError, "the gateway is stopping", drain: .zero)
-        for (slot, entry) in machine.calls.entries.enumerated() where hasGreeted {
+        for entry in machine.calls.entries where hasGreeted {
             switch entry.phase {
             case .free, .windingDown: continue
             case .opening, .assembling: answer(entry.call, .stopping(notStarted: true))
             case .running:
                 _ = outbound.drop(entry.call)
-                exchanges[slot]?.overruled = .stopping(notStarted: false)
                 answer(entry.call, .stopping(notStarted: false))
             }
         }

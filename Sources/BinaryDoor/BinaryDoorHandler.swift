@@ -24,6 +24,7 @@ package final class BinaryDoorHandler: ChannelDuplexHandler {
 
     /// A call whose message is still coming.
     struct Waiting {
+        var method: Method
         var header: CallHeader
         var deadline: Instant
     }
@@ -158,11 +159,7 @@ extension BinaryDoorHandler {
         waiting = [:]
         let open = exchanges
         exchanges = []
-        for case .some(let exchange) in open where exchange.state == .open {
-            let handle = exchange.handle
-            exchange.handle = nil
-            handle?.cancel()
-        }
+        for exchange in open { exchange?.cancel() }
     }
 
     func clock(_ context: ChannelHandlerContext) -> Instant {
@@ -216,6 +213,7 @@ extension BinaryDoorHandler {
     func settle() {
         guard let context, !isReading else { return }
         flush(context)
+        machine.outboundBytes = outbound.bytes
         guard !isClosing else { return }
         if machine.isSpent, outbound.bytes == 0 {
             machine.close()

@@ -103,8 +103,9 @@ package struct ControlBudget {
 
     /// - Parameter burst: frames at once; the same number again per `window`.
     package init(burst: Int, window: Nanoseconds = .seconds(10), at now: Instant) {
-        self.burst = UInt64(max(burst, 1))
-        self.window = max(window.count, 1)
+        // Small enough for their product to fit twice into 64 bits.
+        self.burst = UInt64(min(max(burst, 1), 100_000_000))
+        self.window = min(max(window.count, 1), 60_000_000_000)
         allowance = self.burst * self.window
         refilled = now
     }

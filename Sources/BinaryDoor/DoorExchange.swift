@@ -19,6 +19,7 @@ final class DoorExchange: Exchange {
     let wantsProgress: Bool
     var state = State.open
     var handle: (any CallHandle)?
+    private var isCancelled = false
     /// Said to the caller in place of whatever the walk says.
     var overruled: CallFailure?
     /// A message of a stream is out or waits.
@@ -29,6 +30,13 @@ final class DoorExchange: Exchange {
         self.call = call
         self.slot = slot
         self.wantsProgress = wantsProgress
+    }
+
+    /// Tells the walk, once, that nobody waits for the answer any more.
+    func cancel() {
+        guard state == .open, !isCancelled, let handle else { return }
+        isCancelled = true
+        handle.cancel()
     }
 
     func progress(_ progress: Progress) {

@@ -1,8 +1,8 @@
 // Where the tensor bytes lie inside a message, so that a long message can be put together with them aligned.
 
-import NIOCore
+package import NIOCore
 
-enum MessageLayout {
+package enum MessageLayout {
     /// Tensor data shall begin at a multiple of this, counted from the start of the allocation.
     static let alignment = 64
     /// malloc's large blocks begin 16 bytes behind a page (glibc 2.36, malloc.c: a chunk's two size words).
@@ -12,7 +12,7 @@ enum MessageLayout {
 
     /// Bytes to leave free before the message so that its first raw tensor is aligned; 0 when the first part
     /// does not reach it. A hint only: nothing relies on it, a wrong message just gets a useless one.
-    static func lead(firstPart: ByteBuffer) -> Int {
+    package static func lead(firstPart: ByteBuffer) -> Int {
         guard let offset = rawOffset(firstPart) else { return 0 }
         return (alignment - (blockOffset + offset) % alignment) % alignment
     }
