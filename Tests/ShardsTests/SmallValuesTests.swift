@@ -8,8 +8,8 @@ import Testing
     @Test func `a call that is not given up is answered by its run`() {
         var phase = RunPhase.waiting
         #expect(phase.isOpen)
-        #expect(phase.begin())
-        #expect(!phase.begin())
+        #expect(phase.begin() == true)
+        #expect(phase.begin() == false)
         #expect(phase.end() == .answer)
         #expect(phase.abandon() == .tooLate)
         #expect(!phase.isOpen)
@@ -19,12 +19,12 @@ import Testing
         var phase = RunPhase.waiting
         #expect(phase.abandon() == .drop)
         #expect(phase.abandon() == .tooLate)
-        #expect(!phase.begin())
+        #expect(phase.begin() == false)
     }
 
     @Test func `given up while it ran, its work ends later`() {
         var phase = RunPhase.waiting
-        #expect(phase.begin())
+        #expect(phase.begin() == true)
         #expect(phase.abandon() == .stop)
         #expect(phase.abandon() == .tooLate)
         #expect(!phase.isOpen)

@@ -258,3 +258,7 @@ final class Told: Sendable {
         }
     }
 }
+
+extension Sequence where Element == Listener.Ear {
+    var allSucceeded: Bool { allSatisfy { $0.succeeded } }
+}

@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 
 /// Calls iris on a connection of its own while `body` misbehaves; every call has to succeed.
+@discardableResult
 func withBystander<Outcome: Sendable>(
     _ gateway: TestGateway, _ body: @Sendable () async throws -> Outcome
 ) async throws -> Outcome {

@@ -28,7 +28,7 @@ struct Command: Sendable {
             process.standardInput = FileHandle.nullDevice
             // Files, not pipes: a program that prints much never waits for a reader.
             let files = ["out", "err"].map { folder.appending(path: $0) }
-            for file in files { FileManager.default.createFile(atPath: file.path, contents: nil) }
+            for file in files { try Data().write(to: file) }
             process.standardOutput = try FileHandle(forWritingTo: files[0])
             process.standardError = try FileHandle(forWritingTo: files[1])
             try process.run()

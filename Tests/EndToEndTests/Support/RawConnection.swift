@@ -4,8 +4,10 @@ import Foundation
 import NIOCore
 import NIOPosix
 import NIOSSL
+import NIOTLS
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 
 /// What came from the gateway.
 enum RawEvent: Sendable {

@@ -35,6 +35,7 @@ func eventually(
 }
 
 /// A folder that is gone when the test is over, also when it fails.
+@discardableResult
 func withTemporaryFolder<Outcome>(
     _ body: (URL) async throws -> Outcome
 ) async throws -> Outcome {
@@ -98,7 +99,7 @@ final class TestGateway: @unchecked Sendable {
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         let out = folder.appending(path: "out")
         let log = folder.appending(path: "log")
-        for file in [out, log] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+        for file in [out, log] { try Data().write(to: file) }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: out)
         process.standardError = try FileHandle(forWritingTo: log)
@@ -159,6 +160,7 @@ final class TestGateway: @unchecked Sendable {
     }
 
     /// An SDK client for the body.
+    @discardableResult
     func withClient<Outcome>(
         token: String? = nil, _ body: (SluiceClient) async throws -> Outcome
     ) async throws -> Outcome {
@@ -170,6 +172,7 @@ final class TestGateway: @unchecked Sendable {
 }
 
 /// Runs `body` with a gateway of its own, and ends it whatever happens.
+@discardableResult
 func withGateway<Outcome>(
     models: String = Paths.models, settings: String? = nil, environment: [String: String] = [:],
     _ body: (TestGateway) async throws -> Outcome
