@@ -1,1 +1,282 @@
+// ONNX Runtime's C API for Swift. The API is a table of function pointers got from the library at run time; each
+// entry the kit uses is wrapped in an inline function `COnnxRuntime_Name`, with its nullability said. Nothing of
+// the library is linked: it is opened when the gateway starts. Only the target OnnxRuntime imports this module.
 #pragma once
+
+#if __has_include(<onnxruntime/onnxruntime_c_api.h>)
+#include <onnxruntime/onnxruntime_c_api.h>
+#else
+#error "ONNX Runtime's C header is not installed: run scripts/setup (make setup)"
+#endif
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#pragma clang assume_nonnull begin
+
+// MARK: Opening the library
+
+typedef enum COnnxRuntimeOpening {
+  COnnxRuntimeOpened = 0,
+  // dlopen failed.
+  COnnxRuntimeNotFound = 1,
+  // A library, but without OrtGetApiBase.
+  COnnxRuntimeForeign = 2,
+  // The library is older than the header this was built with.
+  COnnxRuntimeTooOld = 3,
+} COnnxRuntimeOpening;
+
+// Opens the library at `path` (a bare name is searched for by the system) and asks for the table of the header's
+// API version. On failure `reason` holds a text; on success and on TooOld `version` holds the library's version.
+// The library stays open for the life of the process: its threads and thread-local data do not survive dlclose.
+static inline COnnxRuntimeOpening COnnxRuntime_open(
+    const char *path, const OrtApi *_Nullable *_Nonnull api, char *version, char *reason, size_t capacity) {
+  *api = NULL;
+  version[0] = reason[0] = 0;
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    const char *why = dlerror();
+    snprintf(reason, capacity, "%s", why != NULL ? why : "dlopen failed");
+    return COnnxRuntimeNotFound;
+  }
+  const OrtApiBase *(*base)(void) = (const OrtApiBase *(*)(void))dlsym(library, "OrtGetApiBase");
+  if (base == NULL) {
+    snprintf(reason, capacity, "%s has no OrtGetApiBase", path);
+    dlclose(library);
+    return COnnxRuntimeForeign;
+  }
+  snprintf(version, capacity, "%s", base()->GetVersionString());
+  *api = base()->GetApi(ORT_API_VERSION);
+  return *api != NULL ? COnnxRuntimeOpened : COnnxRuntimeTooOld;
+}
+
+// The library the operator names by SLUICE_ONNXRUNTIME, or NULL; belongs to the process's environment.
+static inline const char *_Nullable COnnxRuntime_namedLibrary(void) {
+  const char *path = getenv("SLUICE_ONNXRUNTIME");
+  return path != NULL && path[0] != 0 ? path : NULL;
+}
+
+// The API version of the header, which is the oldest the library may have.
+static inline uint32_t COnnxRuntime_headerVersion(void) { return ORT_API_VERSION; }
+
+// Gives the heap's free pages back to the system; true when any were. Only glibc has it.
+static inline bool COnnxRuntime_trimHeap(void) {
+#if defined(__GLIBC__)
+  return malloc_trim(0) != 0;
+#else
+  return false;
+#endif
+}
+
+// MARK: Status
+
+static inline OrtErrorCode COnnxRuntime_GetErrorCode(const OrtApi *api, const OrtStatus *status) {
+  return api->GetErrorCode(status);
+}
+static inline const char *COnnxRuntime_GetErrorMessage(const OrtApi *api, const OrtStatus *status) {
+  return api->GetErrorMessage(status);
+}
+static inline void COnnxRuntime_ReleaseStatus(const OrtApi *api, OrtStatus *status) { api->ReleaseStatus(status); }
+
+// MARK: Environment
+
+static inline OrtStatus *_Nullable COnnxRuntime_CreateThreadingOptions(
+    const OrtApi *api, OrtThreadingOptions *_Nullable *_Nonnull out) {
+  return api->CreateThreadingOptions(out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SetGlobalIntraOpNumThreads(
+    const OrtApi *api, OrtThreadingOptions *options, int count) {
+  return api->SetGlobalIntraOpNumThreads(options, count);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SetGlobalInterOpNumThreads(
+    const OrtApi *api, OrtThreadingOptions *options, int count) {
+  return api->SetGlobalInterOpNumThreads(options, count);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SetGlobalSpinControl(
+    const OrtApi *api, OrtThreadingOptions *options, int allow) {
+  return api->SetGlobalSpinControl(options, allow);
+}
+static inline void COnnxRuntime_ReleaseThreadingOptions(const OrtApi *api, OrtThreadingOptions *options) {
+  api->ReleaseThreadingOptions(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_CreateEnv(
+    const OrtApi *api, OrtLoggingFunction log, void *_Nullable context, OrtLoggingLevel level, const char *identity,
+    const OrtThreadingOptions *threads, OrtEnv *_Nullable *_Nonnull out) {
+  return api->CreateEnvWithCustomLoggerAndGlobalThreadPools(log, context, level, identity, threads, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_DisableTelemetryEvents(const OrtApi *api, const OrtEnv *environment) {
+  return api->DisableTelemetryEvents(environment);
+}
+static inline void COnnxRuntime_ReleaseEnv(const OrtApi *api, OrtEnv *environment) { api->ReleaseEnv(environment); }
+
+static inline OrtStatus *_Nullable COnnxRuntime_CreateCpuMemoryInfo(
+    const OrtApi *api, OrtMemoryInfo *_Nullable *_Nonnull out) {
+  return api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, out);
+}
+static inline void COnnxRuntime_ReleaseMemoryInfo(const OrtApi *api, OrtMemoryInfo *info) {
+  api->ReleaseMemoryInfo(info);
+}
+// The allocator belongs to the library and is never released.
+static inline OrtStatus *_Nullable COnnxRuntime_GetAllocatorWithDefaultOptions(
+    const OrtApi *api, OrtAllocator *_Nullable *_Nonnull out) {
+  return api->GetAllocatorWithDefaultOptions(out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_AllocatorFree(
+    const OrtApi *api, OrtAllocator *allocator, void *memory) {
+  return api->AllocatorFree(allocator, memory);
+}
+
+// MARK: Session options
+
+static inline OrtStatus *_Nullable COnnxRuntime_CreateSessionOptions(
+    const OrtApi *api, OrtSessionOptions *_Nullable *_Nonnull out) {
+  return api->CreateSessionOptions(out);
+}
+static inline void COnnxRuntime_ReleaseSessionOptions(const OrtApi *api, OrtSessionOptions *options) {
+  api->ReleaseSessionOptions(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_DisablePerSessionThreads(const OrtApi *api, OrtSessionOptions *options) {
+  return api->DisablePerSessionThreads(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_DisableCpuMemArena(const OrtApi *api, OrtSessionOptions *options) {
+  return api->DisableCpuMemArena(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_DisableMemPattern(const OrtApi *api, OrtSessionOptions *options) {
+  return api->DisableMemPattern(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SetSessionGraphOptimizationLevel(
+    const OrtApi *api, OrtSessionOptions *options, GraphOptimizationLevel level) {
+  return api->SetSessionGraphOptimizationLevel(options, level);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_AddSessionConfigEntry(
+    const OrtApi *api, OrtSessionOptions *options, const char *key, const char *value) {
+  return api->AddSessionConfigEntry(options, key, value);
+}
+
+// MARK: Session
+
+static inline OrtStatus *_Nullable COnnxRuntime_CreateSession(
+    const OrtApi *api, const OrtEnv *environment, const char *path, const OrtSessionOptions *options,
+    OrtSession *_Nullable *_Nonnull out) {
+  return api->CreateSession(environment, path, options, out);
+}
+static inline void COnnxRuntime_ReleaseSession(const OrtApi *api, OrtSession *session) {
+  api->ReleaseSession(session);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetInputCount(
+    const OrtApi *api, const OrtSession *session, size_t *out) {
+  return api->SessionGetInputCount(session, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetOutputCount(
+    const OrtApi *api, const OrtSession *session, size_t *out) {
+  return api->SessionGetOutputCount(session, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetInputName(
+    const OrtApi *api, const OrtSession *session, size_t index, OrtAllocator *allocator,
+    char *_Nullable *_Nonnull out) {
+  return api->SessionGetInputName(session, index, allocator, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetOutputName(
+    const OrtApi *api, const OrtSession *session, size_t index, OrtAllocator *allocator,
+    char *_Nullable *_Nonnull out) {
+  return api->SessionGetOutputName(session, index, allocator, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetInputTypeInfo(
+    const OrtApi *api, const OrtSession *session, size_t index, OrtTypeInfo *_Nullable *_Nonnull out) {
+  return api->SessionGetInputTypeInfo(session, index, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_SessionGetOutputTypeInfo(
+    const OrtApi *api, const OrtSession *session, size_t index, OrtTypeInfo *_Nullable *_Nonnull out) {
+  return api->SessionGetOutputTypeInfo(session, index, out);
+}
+static inline void COnnxRuntime_ReleaseTypeInfo(const OrtApi *api, OrtTypeInfo *info) { api->ReleaseTypeInfo(info); }
+static inline OrtStatus *_Nullable COnnxRuntime_GetOnnxTypeFromTypeInfo(
+    const OrtApi *api, const OrtTypeInfo *info, enum ONNXType *out) {
+  return api->GetOnnxTypeFromTypeInfo(info, out);
+}
+// The result belongs to `info`.
+static inline OrtStatus *_Nullable COnnxRuntime_CastTypeInfoToTensorInfo(
+    const OrtApi *api, const OrtTypeInfo *info, const OrtTensorTypeAndShapeInfo *_Nullable *_Nonnull out) {
+  return api->CastTypeInfoToTensorInfo(info, out);
+}
+
+// MARK: Type and shape of a tensor
+
+static inline OrtStatus *_Nullable COnnxRuntime_GetTensorElementType(
+    const OrtApi *api, const OrtTensorTypeAndShapeInfo *info, ONNXTensorElementDataType *out) {
+  return api->GetTensorElementType(info, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_GetDimensionsCount(
+    const OrtApi *api, const OrtTensorTypeAndShapeInfo *info, size_t *out) {
+  return api->GetDimensionsCount(info, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_GetDimensions(
+    const OrtApi *api, const OrtTensorTypeAndShapeInfo *info, int64_t *dimensions, size_t count) {
+  return api->GetDimensions(info, dimensions, count);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_GetTensorTypeAndShape(
+    const OrtApi *api, const OrtValue *value, OrtTensorTypeAndShapeInfo *_Nullable *_Nonnull out) {
+  return api->GetTensorTypeAndShape(value, out);
+}
+static inline void COnnxRuntime_ReleaseTensorTypeAndShapeInfo(const OrtApi *api, OrtTensorTypeAndShapeInfo *info) {
+  api->ReleaseTensorTypeAndShapeInfo(info);
+}
+
+// MARK: Values
+
+// Wraps memory which must outlive the value; the engine only reads an input's memory.
+static inline OrtStatus *_Nullable COnnxRuntime_CreateTensorWithData(
+    const OrtApi *api, const OrtMemoryInfo *info, const void *data, size_t byteCount, const int64_t *shape,
+    size_t rank, ONNXTensorElementDataType type, OrtValue *_Nullable *_Nonnull out) {
+  return api->CreateTensorWithDataAsOrtValue(info, (void *)data, byteCount, shape, rank, type, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_CreateTensor(
+    const OrtApi *api, OrtAllocator *allocator, const int64_t *shape, size_t rank, ONNXTensorElementDataType type,
+    OrtValue *_Nullable *_Nonnull out) {
+  return api->CreateTensorAsOrtValue(allocator, shape, rank, type, out);
+}
+static inline void COnnxRuntime_ReleaseValue(const OrtApi *api, OrtValue *value) { api->ReleaseValue(value); }
+static inline OrtStatus *_Nullable COnnxRuntime_GetTensorData(
+    const OrtApi *api, OrtValue *value, void *_Nullable *_Nonnull out) {
+  return api->GetTensorMutableData(value, out);
+}
+// The element's buffer, made `byteCount` long, for the caller to fill; unlike FillStringTensor it may hold zeros.
+static inline OrtStatus *_Nullable COnnxRuntime_GetResizedStringTensorElementBuffer(
+    const OrtApi *api, OrtValue *value, size_t index, size_t byteCount, char *_Nullable *_Nonnull out) {
+  return api->GetResizedStringTensorElementBuffer(value, index, byteCount, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_GetStringTensorDataLength(
+    const OrtApi *api, const OrtValue *value, size_t *out) {
+  return api->GetStringTensorDataLength(value, out);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_GetStringTensorContent(
+    const OrtApi *api, const OrtValue *value, void *bytes, size_t byteCount, size_t *offsets, size_t count) {
+  return api->GetStringTensorContent(value, bytes, byteCount, offsets, count);
+}
+
+// MARK: Runs
+
+static inline OrtStatus *_Nullable COnnxRuntime_CreateRunOptions(
+    const OrtApi *api, OrtRunOptions *_Nullable *_Nonnull out) {
+  return api->CreateRunOptions(out);
+}
+static inline void COnnxRuntime_ReleaseRunOptions(const OrtApi *api, OrtRunOptions *options) {
+  api->ReleaseRunOptions(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_RunOptionsSetTerminate(const OrtApi *api, OrtRunOptions *options) {
+  return api->RunOptionsSetTerminate(options);
+}
+static inline OrtStatus *_Nullable COnnxRuntime_Run(
+    const OrtApi *api, OrtSession *session, const OrtRunOptions *_Nullable options,
+    const char *_Nonnull const *_Nullable inputNames, const OrtValue *_Nullable const *_Nullable inputs,
+    size_t inputCount, const char *_Nonnull const *_Nonnull outputNames, size_t outputCount,
+    OrtValue *_Nullable *_Nonnull outputs) {
+  return api->Run(session, options, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
+}
+
+#pragma clang assume_nonnull end

@@ -12,24 +12,31 @@ package struct Identity: Sendable, Equatable {
     /// How long the token is valid for, counted from the moment the verifier answered; nil when the
     /// answer did not say.
     package var validFor: Nanoseconds?
+    /// SHA-256 of the client certificate the token is bound to (`cnf.x5t#S256`, RFC 8705 section 3.1), or
+    /// empty when it is bound to none.
+    package var certificateDigest: [UInt8]
 
     package init(
         issuer: String, client: String, subject: String, scopes: [String],
-        validFor: Nanoseconds?
+        validFor: Nanoseconds?, certificateDigest: [UInt8] = []
     ) {
         self.issuer = issuer
         self.client = client
         self.subject = subject
         self.scopes = scopes
         self.validFor = validFor
+        self.certificateDigest = certificateDigest
     }
 }
 
 /// What a verifier says of a token.
 package enum Verdict: Sendable, Equatable {
     case active(Identity)
-    /// Unknown, expired, revoked or not meant for us: the caller learns no more than that.
+    /// Unknown, revoked or not meant for us: the caller learns no more than that.
     case inactive
+    /// Was active once and is over: only for a verifier that knows the very token (an SDK then asks its token
+    /// provider for a new one).
+    case expired
 }
 
 /// Asks an issuer about a token. Throws `CallFailure` UNAVAILABLE when the issuer cannot be asked: that is

@@ -1,1 +1,142 @@
-// placeholder
+// The rules of the house that a compiler does not check (docs/decisions/0001): who imports whom, who may say
+// `unsafe`, what is banned, how long a file may be.
+
+import Foundation
+import Testing
+
+@Suite struct TidyTests {
+    static let sources = Tree.swiftFiles(below: "Sources")
+    static let tests = Tree.swiftFiles(below: "Tests")
+
+    @Test func theTreeIsThere() {
+        #expect(Self.sources.count > 50)
+        #expect(Self.tests.count > 30)
+    }
+
+    /// What each target may import of ours. A room that is not here may not exist.
+    static let mayImport: [String: Set<String>] = [
+        "Contract": [],
+        "TLS": ["COpenSSL"],
+        "Wire": [],
+        "Messages": ["Contract", "CMessages", "CProtobufC"],
+        "OnnxRuntime": ["Contract", "COnnxRuntime"],
+        "Admission": ["Contract", "TLS"],
+        "Catalogue": ["Contract"],
+        "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
+        "BinaryDoor": ["Contract", "Messages", "SluiceWire"],
+        "Issuer": ["Contract", "TLS"],
+        "Outside": ["Contract", "Catalogue"],
+        "Gateway": [
+            "Contract", "TLS", "OnnxRuntime", "Admission", "Catalogue", "Shards", "BinaryDoor",
+            "Issuer", "Outside",
+        ],
+        "SluiceClient": ["SluiceMessages", "SluiceWire"],
+        "sluice": [
+            "Contract", "Gateway", "Issuer", "SluiceClient", "SluiceMessages", "SluiceWire", "TLS",
+        ],
+    ]
+
+    static let ours = Set(mayImport.keys).union([
+        "SluiceWire", "SluiceMessages", "CMessages", "CProtobufC", "COpenSSL", "COnnxRuntime",
+    ])
+
+    @Test func roomsImportOnlyWhatTheirPlaceAllows() throws {
+        for file in Self.sources {
+            let allowed = try #require(
+                Self.mayImport[file.target], "\(file.path): a target that has no place")
+            for (number, text) in file.code {
+                guard let match = text.firstMatch(of: #/^\s*(?:\w+ )?import (?:\w+ )?(\w+)/#)
+                else { continue }
+                let module = String(match.1)
+                guard Self.ours.contains(module) else { continue }
+                #expect(
+                    allowed.contains(module), "\(file.path):\(number) may not import \(module)")
+            }
+        }
+    }
+
+    @Test func onlyKitsSayUnsafe() {
+        let kits: Set = ["TLS", "Messages", "OnnxRuntime"]
+        for file in Self.sources where !kits.contains(file.target) {
+            for (number, text) in file.code where text.contains(#/\bunsafe\b/#) {
+                Issue.record("\(file.path):\(number): only a kit may be unsafe: \(text)")
+            }
+        }
+    }
+
+    @Test func nothingBannedIsUsed() {
+        let banned: [(pattern: Regex<Substring>, why: String)] = [
+            (#/\btry!/#, "the world's mistakes throw"),
+            (#/\bTask\s*\{/#, "long life is a service, work is in task groups"),
+            (#/\bTask\.detached/#, "long life is a service, work is in task groups"),
+            (#/\bcatch\s*\{\s*\}/#, "an error is handled or handed on"),
+            (#/\bThread\.sleep|\busleep\(/#, "wait for a condition with a deadline"),
+            (#/\bfatalError\(/#, "preconditionFailure with a sentence"),
+            (#/\bassert\(/#, "release builds drop it: precondition"),
+        ]
+        for file in Self.sources {
+            for (number, text) in file.code {
+                for (pattern, why) in banned where text.contains(pattern) {
+                    Issue.record("\(file.path):\(number): \(text) (\(why))")
+                }
+            }
+        }
+    }
+
+    /// Rooms are told the time; these files are where it is read.
+    @Test func roomsReadNoClock() {
+        let rooms: Set = ["Admission", "Catalogue", "Wire", "Messages"]
+        for file in Self.sources where rooms.contains(file.target) {
+            for (number, text) in file.code
+            where text.contains(#/\.now\(\)|Date\(\)|ContinuousClock/#)
+                && !text.contains("clock:")
+            {
+                Issue.record("\(file.path):\(number) reads a clock: \(text)")
+            }
+        }
+    }
+
+    /// A promise to the compiler needs its reason beside it.
+    @Test func promisesToTheCompilerHaveReasons() {
+        for file in Self.sources {
+            for (index, line) in file.lines.enumerated()
+            where line.contains("@unchecked Sendable") || line.contains("nonisolated(unsafe)") {
+                let above = file.lines[max(0, index - 6)...index].joined(separator: "\n")
+                #expect(
+                    above.contains("//") && above.contains(#/(?i)safe|thread|lock|loop|owner/#),
+                    "\(file.path):\(index + 1) says no reason")
+            }
+        }
+    }
+
+    @Test func filesAreShortAndSayWhatTheyAre() {
+        for file in Self.sources {
+            #expect(file.lines.count <= 501, "\(file.path) is likely two things")
+            #expect(
+                file.lines.first?.hasPrefix("//") == true,
+                "\(file.path) does not say what it is and where it stands")
+        }
+    }
+
+    @Test func noTypeBearsItsModulesName() throws {
+        for file in Self.sources {
+            let module = file.target == "Wire" ? "SluiceWire" : file.target
+            // The client type is named for users, who import the module to get it.
+            if module == "SluiceClient" { continue }
+            let declaration = try Regex("\\b(class|struct|enum|actor|protocol) \(module)\\b")
+            for (number, text) in file.code where text.contains(declaration) {
+                Issue.record("\(file.path):\(number) declares \(module) inside \(module)")
+            }
+        }
+    }
+
+    /// Notes to self are finished before they land.
+    @Test func nothingIsLeftOpen() {
+        for file in Self.sources + Self.tests where !file.path.contains("TidyTests") {
+            for (index, line) in file.lines.enumerated()
+            where line.contains(#/\b(TODO|FIXME|XXX|HACK)\b/#) {
+                Issue.record("\(file.path):\(index + 1): \(line)")
+            }
+        }
+    }
+}

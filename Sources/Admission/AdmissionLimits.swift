@@ -1,0 +1,44 @@
+// The bounds of Admission, in one place. Each is a setting.
+
+package import Contract
+
+package struct AdmissionLimits: Sendable, Equatable {
+    // How long an answer is believed
+    /// When the answer did not say how long the token is valid.
+    package var unknownExpiryTime = Nanoseconds.seconds(10)
+    /// How long "inactive" is believed.
+    package var negativeTime = Nanoseconds.seconds(5)
+    /// How long a failed look-up answers the same token without asking again: an issuer that refuses
+    /// connections at once must not be asked on every call, yet is found again as soon as it is back.
+    package var failureTime = Nanoseconds.milliseconds(250)
+
+    // How much is remembered
+    package var activeEntries = 16_384
+    package var activeBytes = 16 << 20
+    package var inactiveEntries = 16_384
+
+    // How much is asked
+    /// One look-up, from its start to its answer.
+    package var lookupTime = Nanoseconds.seconds(2)
+    /// Look-ups at a time.
+    package var lookups = 64
+    /// Of these, kept free for tokens which were active before, so that a flood of unknown tokens cannot keep
+    /// known callers from being renewed.
+    package var lookupsForKnown = 16
+    /// Look-ups waiting for their turn, for unknown and for known tokens each.
+    package var queuedLookups = 1_024
+    /// Callers waiting for an answer, all together.
+    package var waiters = 16_384
+
+    // How much may run
+    /// Calls in progress, all together.
+    package var calls = 65_536
+    /// Calls in progress of one client (issuer and client id together).
+    package var callsPerClient = 8_192
+    /// Clients whose calls are counted together; beyond it each token is counted alone.
+    package var clients = 16_384
+
+    package var tokenBytes = Limits().tokenBytes
+
+    package init() {}
+}

@@ -1,0 +1,264 @@
+// The way out: answers become frames in one buffer, and one write and flush a turn carries them.
+
+import Contract
+import Messages
+import NIOCore
+import SluiceWire
+
+extension BinaryDoorHandler {
+    /// The longest part of a long message, in bytes: what a small answer may have to wait for.
+    static let partBytes = 64 << 10
+    /// Bytes of long messages handed to the channel in one turn.
+    static let turnBytes = 256 << 10
+    /// How long the last bytes may take to leave.
+    static let closingTime = TimeAmount.seconds(5)
+
+    var partBytesMax: Int { min(Self.partBytes, machine.outboundFrameBytes) }
+
+    // MARK: What the walk says
+
+    func progress(_ progress: Progress, of exchange: DoorExchange) {
+        // Progress is news, not an answer: a reader that is behind does not get it.
+        guard !isClosing, machine.phase != .ended, outbound.bytes < Self.partBytes,
+            !outbound.hasLane(exchange.call)
+        else { return }
+        var frame = outbound.ready.openFrame(.progress, call: exchange.call)
+        ProgressMessage(progress).encode(into: &outbound.ready)
+        outbound.ready.closeHeader(of: &frame)
+        outbound.ready.closeFrame(frame)
+        flushLater()
+    }
+
+    func send(_ message: Answer, of exchange: DoorExchange) {
+        guard !isClosing, machine.phase != .ended else { return }
+        guard outbound.bytes < limits.bufferedBytes else {
+            overrule(exchange.slot, .readerTooSlow(limits))
+            return
+        }
+        openStream(exchange)
+        write(message, timing: nil, call: exchange.call, as: .data, ends: false)
+        flushLater()
+    }
+
+    func finish(
+        _ result: Result<Answer, CallFailure>, timing: Timing, workContinues: Bool,
+        of exchange: DoorExchange
+    ) {
+        exchange.handle = nil
+        if exchange.slot < exchanges.count, exchanges[exchange.slot] === exchange {
+            if !workContinues { exchanges[exchange.slot] = nil }
+            machine.finish(exchange.slot, workContinues: workContinues)
+        }
+        guard !isClosing, machine.phase != .ended else { return }
+        if let overruled = exchange.overruled {
+            answer(exchange.call, overruled, timing)
+        } else {
+            switch result {
+            case .failure(let failure): answer(exchange.call, failure, timing)
+            case .success(let answer): finish(answer, timing, exchange)
+            }
+        }
+        flushLater()
+    }
+
+    private func finish(_ answer: Answer, _ timing: Timing, _ exchange: DoorExchange) {
+        guard outbound.bytes < limits.bufferedBytes else {
+            self.answer(exchange.call, .readerTooSlow(limits), timing)
+            return
+        }
+        guard exchange.hasSent else {
+            write(answer, timing: timing, call: exchange.call, as: .reply, ends: true)
+            return
+        }
+        // The end of a stream carries no message.
+        if answer != .done {
+            write(answer, timing: nil, call: exchange.call, as: .data, ends: false)
+        }
+        writeEnd(nil, timing, call: exchange.call)
+    }
+
+    /// A stream opens with a REPLY that has neither END nor a message.
+    private func openStream(_ exchange: DoorExchange) {
+        guard !exchange.hasSent else { return }
+        exchange.hasSent = true
+        outbound.ready.writeFrame(Frame(.reply, call: exchange.call))
+    }
+
+    func workEnded(_ exchange: DoorExchange) {
+        guard exchange.slot < exchanges.count, exchanges[exchange.slot] === exchange else { return }
+        exchanges[exchange.slot] = nil
+        machine.workEnded(exchange.slot)
+        flushLater()
+    }
+
+    // MARK: Frames
+
+    /// REPLY(END) with a status. What was not sent of the call's messages is dropped.
+    func answer(_ call: UInt32, _ failure: CallFailure, _ timing: Timing = Timing()) {
+        _ = outbound.drop(call)
+        writeEnd(failure, timing, call: call)
+        flushLater()
+    }
+
+    /// REPLY(END) without a message, behind what the call has waiting.
+    private func writeEnd(_ failure: CallFailure?, _ timing: Timing, call: UInt32) {
+        let header = ReplyHeader(
+            status: failure.map(StatusMessage.init), timing: timing.onWire)
+        guard outbound.hasLane(call) else {
+            Self.write(header, call: call, into: &outbound.ready)
+            return
+        }
+        var frame = ByteBuffer()
+        Self.write(header, call: call, into: &frame)
+        outbound.append(frame, call: call)
+    }
+
+    private static func write(_ header: ReplyHeader, call: UInt32, into buffer: inout ByteBuffer) {
+        var frame = buffer.openFrame(.reply, [.end], call: call)
+        header.encode(into: &buffer)
+        buffer.closeHeader(of: &frame)
+        buffer.closeFrame(frame)
+    }
+
+    /// One message: a frame when it fits into a part, otherwise a lane of parts.
+    private func write(
+        _ answer: Answer, timing: Timing?, call: UInt32, as type: FrameType, ends: Bool
+    ) {
+        let bytes = AnswerEncoder.byteCount(of: answer)
+        let header = ReplyHeader(timing: timing?.onWire)
+        // A reply that succeeded has a header of a few dozen bytes.
+        guard bytes <= partBytesMax - 512 else {
+            var message = ByteBufferAllocator().buffer(capacity: bytes)
+            AnswerEncoder.encode(answer, into: &message)
+            queue(message, header, call, ends: ends)
+            return
+        }
+        let flags: FrameFlags = ends ? [.end] : []
+        guard outbound.hasLane(call) else {
+            outbound.prepare()
+            Self.write(type, flags, call, header, answer, into: &outbound.ready)
+            return
+        }
+        var frame = ByteBuffer()
+        Self.write(type, flags, call, header, answer, into: &frame)
+        outbound.append(frame, call: call)
+    }
+
+    private static func write(
+        _ type: FrameType, _ flags: FrameFlags, _ call: UInt32, _ header: ReplyHeader,
+        _ answer: Answer, into buffer: inout ByteBuffer
+    ) {
+        var frame = buffer.openFrame(type, flags, call: call)
+        if type == .reply {
+            header.encode(into: &buffer)
+            buffer.closeHeader(of: &frame)
+        }
+        AnswerEncoder.encode(answer, into: &buffer)
+        buffer.closeFrame(frame)
+    }
+
+    /// A message of several parts opens with REPLY, also in a stream: its header says how long it is.
+    private func queue(
+        _ message: ByteBuffer, _ header: ReplyHeader, _ call: UInt32, ends: Bool
+    ) {
+        var header = header
+        header.messageLength = UInt64(message.readableBytes)
+        var bytes = ByteBuffer()
+        header.encode(into: &bytes)
+        outbound.append(
+            MessageSplitter(.reply, call: call, header: bytes, payload: message, ends: ends))
+    }
+
+    // MARK: Frames of the connection
+
+    func writeGoAway(last: UInt32, _ code: Ending.Code, _ reason: String, drain: Nanoseconds) {
+        write(
+            .goAway,
+            GoAway(
+                lastCall: last, code: GoAway.Code(rawValue: code.rawValue), reason: reason,
+                drainMilliseconds: UInt32(clamping: drain.milliseconds)))
+    }
+
+    func writeServerHello(_ result: Result<Nanoseconds?, CallFailure>, token: Bool) {
+        var hello = ServerHello(limits)
+        hello.minor = ConnectionMachine.minor
+        hello.idleMilliseconds = UInt32(clamping: machine.idleTime.milliseconds)
+        hello.connectionID = connection
+        hello.server = server
+        if token { hello.auth = AuthResult(result) }
+        write(.hello, hello)
+    }
+
+    func writeAuthResult(_ result: Result<Nanoseconds?, CallFailure>) {
+        write(.auth, AuthResult(result))
+    }
+
+    private func write(_ type: FrameType, _ header: some HeaderMessage) {
+        var frame = outbound.ready.openFrame(type)
+        header.encode(into: &outbound.ready)
+        outbound.ready.closeHeader(of: &frame)
+        outbound.ready.closeFrame(frame)
+    }
+
+    // MARK: To the channel
+
+    /// Within a turn its end flushes; otherwise one flush for all that finishes in this tick of the loop.
+    func flushLater() {
+        guard !isReading, !isFlushScheduled, !isClosing, let context else { return }
+        isFlushScheduled = true
+        context.eventLoop.assumeIsolated().execute { [self] in
+            isFlushScheduled = false
+            settle()
+        }
+    }
+
+    func flush(_ context: ChannelHandlerContext) {
+        guard hasGreeted, !isClosing else { return }
+        var wrote = false
+        var turn = 0
+        while context.channel.isWritable {
+            var payload: ByteBuffer?
+            if outbound.hasLanes, turn < Self.turnBytes {
+                payload = outbound.nextPart(bodyMax: partBytesMax)
+            }
+            let hasReady = outbound.ready.readableBytes > 0
+            guard hasReady || payload != nil else { break }
+            if hasReady {
+                context.write(wrapOutboundOut(outbound.ready), promise: nil)
+            }
+            if let payload {
+                turn += payload.readableBytes
+                context.write(wrapOutboundOut(payload), promise: nil)
+            }
+            outbound.readyWasWritten()
+            wrote = true
+        }
+        if wrote { context.flush() }
+        machine.outboundBytes = outbound.bytes
+        machine.writability(outbound.bytes == 0 || context.channel.isWritable, at: now)
+        if outbound.hasLanes, context.channel.isWritable { flushLater() }
+    }
+
+    /// Sends all that is left and closes behind it.
+    func close(_ context: ChannelHandlerContext) {
+        guard !isClosing else { return }
+        isClosing = true
+        timer?.cancel()
+        timer = nil
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.assumeIsolated().whenComplete { [self] _ in
+            self.context?.close(promise: nil)
+        }
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.closingTime) { [self] in
+            self.context?.close(promise: nil)
+        }
+        let last = outbound.ready
+        outbound.dropAll()
+        context.writeAndFlush(wrapOutboundOut(last), promise: sent)
+    }
+}
+
+extension Timing {
+    /// Left out when there is nothing to tell.
+    fileprivate var onWire: Timing? { self == Timing() ? nil : self }
+}

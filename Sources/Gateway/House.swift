@@ -1,0 +1,186 @@
+// The house: puts the rooms in order, opens the doors, and closes them again.
+
+import Admission
+import Catalogue
+import Contract
+package import Logging
+import NIOCore
+import NIOPosix
+import OnnxRuntime
+import Outside
+import ServiceLifecycle
+import Shards
+import TLS
+
+/// A gateway with its settings. What can fail at start fails in ``open(_:logger:)``; ``run()`` serves until a signal or
+/// a graceful shutdown ends it.
+package final class House: Sendable {
+    /// Where callers connect and where probes are answered, with the ports that were bound.
+    package let listen: Endpoint
+    package let admin: Endpoint
+
+    private let rooms: Rooms
+    private let listener: Listener
+    private let adminPort: AdminPort
+    private let logger: Logger
+
+    private init(rooms: Rooms, listener: Listener, adminPort: AdminPort, logger: Logger) {
+        self.rooms = rooms
+        self.listener = listener
+        self.adminPort = adminPort
+        self.logger = logger
+        listen = listener.address
+        admin = adminPort.address
+    }
+
+    /// Opens the rooms, those behind the door first: when a caller can connect, everything is there.
+    package static func open(_ settings: Settings, logger: Logger) async throws -> House {
+        try StateFolder.prepare(settings.state)
+        let tls = try translating { () throws(TLSError) in
+            try settings.tls.contextSettings(state: settings.state)
+        }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let contexts = LoopContexts(
+            box: TLSContextBox(
+                try translating { () throws(TLSError) in
+                    try TLSServerContext.makeContexts(tls, count: System.coreCount)
+                }),
+            group: group)
+        let rooms = try await Rooms.open(settings, group: group, logger: logger)
+        do {
+            let adminPort = try await AdminPort.open(
+                settings.admin, readiness: rooms.readiness, group: group)
+            let listener = try await Listener.open(
+                settings.listen, contexts: contexts,
+                doors: HouseDoors(walk: rooms.walk, limits: settings.limits, logger: logger),
+                limits: settings.limits, readiness: rooms.readiness, group: group, logger: logger)
+            rooms.readiness.set(true)
+            return House(rooms: rooms, listener: listener, adminPort: adminPort, logger: logger)
+        } catch {
+            await rooms.close(logger: logger)
+            throw error
+        }
+    }
+
+    /// Serves. Returns when everything has ended in good order.
+    package func run() async throws {
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [
+                    // Stopped from the last to the first.
+                    .init(service: rooms.gate, successTerminationBehavior: .ignore),
+                    .init(service: rooms.repository, successTerminationBehavior: .ignore),
+                    .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
+                ],
+                logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
+        let watch = SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await watch.run() }
+            tasks.addTask { try await group.run() }
+            // The watch never ends by itself: whoever is first is the services, or a failure.
+            try await tasks.next()
+            tasks.cancelAll()
+        }
+        await rooms.close(logger: logger)
+        await adminPort.close()
+        logger.info("stopped")
+    }
+
+    /// A kit's failure at start as the operator's.
+    private static func translating<Value>(
+        _ body: () throws(TLSError) -> Value
+    ) throws(GatewayError) -> Value {
+        do throws(TLSError) {
+            return try body()
+        } catch {
+            throw GatewayError(.configuration, error.description)
+        }
+    }
+}
+
+/// The rooms of a gateway that runs.
+struct Rooms: Sendable {
+    let readiness: Readiness
+    let walk: Walk
+    let gate: GateService
+    let repository: RepositoryWatch
+    private let fleet: Fleet
+    private let issuers: Issuers
+    private let group: MultiThreadedEventLoopGroup
+
+    static func open(
+        _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
+    ) async throws -> Rooms {
+        let registry = Registry()
+        let fleet = Fleet(
+            settings: ShardSettings(settings.shards), engine: try engine(settings, logger: logger),
+            observer: FleetLog(logger: logger))
+        let repository = RepositoryWatch(
+            repository: FolderRepository(
+                path: settings.models.repository,
+                requiresManifest: settings.models.requiresManifest),
+            registry: registry, fleet: fleet, interval: settings.models.poll, logger: logger)
+        try await repository.refresh(isFirst: true)
+        let issuers = try await Issuers.open(settings, group: group, logger: logger)
+        var admission = AdmissionLimits()
+        admission.tokenBytes = settings.limits.tokenBytes
+        admission.calls = settings.callsMax
+        admission.callsPerClient = settings.callsPerClientMax
+        let gatekeeper = try Gatekeeper(
+            issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
+            limits: admission, key: Cryptography.randomBytes(32),
+            unknownModel: Registry.notFound)
+        let readiness = Readiness()
+        let walk = try await Walk(
+            gatekeeper: gatekeeper, registry: registry, fleet: fleet, readiness: readiness,
+            group: group)
+        fleet.start()
+        return Rooms(
+            readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
+            repository: repository, fleet: fleet, issuers: issuers, group: group)
+    }
+
+    private static func engine(_ settings: Settings, logger: Logger) throws -> OnnxEngine {
+        var environment = OnnxEnvironmentSettings()
+        environment.library = settings.engine.library
+        environment.intraThreads = settings.engine.threads
+        environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
+        do throws(EngineFailure) {
+            return OnnxEngine(try OnnxEnvironment(environment))
+        } catch {
+            throw GatewayError(.configuration, error.description)
+        }
+    }
+
+    /// Ends what has threads or files, after the doors are closed.
+    func close(logger: Logger) async {
+        if await !fleet.stop(by: .now() + .seconds(1)) {
+            logger.warning("a run could not be stopped")
+        }
+        do {
+            try await issuers.close()
+        } catch {
+            logger.warning("an issuer did not close", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+/// Asks the issuers, for as long as the gateway runs.
+struct GateService: Service {
+    let gatekeeper: Gatekeeper
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await gatekeeper.run() }
+    }
+}
+
+extension ShardSettings {
+    init(_ settings: ShardingSettings) {
+        self.init(cores: System.coreCount)
+        count = settings.count ?? count
+        loaders = settings.loaders ?? loaders
+        inlineRunMax = settings.inlineRunMax
+        inlineTurnBudget = settings.inlineTurnBudget
+        queueMax = settings.queueMax
+    }
+}

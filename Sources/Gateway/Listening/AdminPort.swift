@@ -1,0 +1,68 @@
+// The operator's port, on loopback: probes now, metrics later. It has no TLS and no token.
+
+import Contract
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Whether the gateway serves: ready means "can serve on demand", never "models are loaded".
+final class Readiness: Sendable {
+    private let serving = Atomic<Bool>(false)
+    var isServing: Bool { serving.load(ordering: .acquiring) }
+    func set(_ value: Bool) { serving.store(value, ordering: .releasing) }
+}
+
+/// `/livez` and `/readyz` (DESIGN.md section 5).
+final class AdminPort: Sendable {
+    private let channel: any Channel
+    let address: Endpoint
+
+    private init(channel: any Channel, address: Endpoint) {
+        self.channel = channel
+        self.address = address
+    }
+
+    /// Binds at once, so that a port in use is known before the gateway says it is ready.
+    static func open(
+        _ endpoint: Endpoint, readiness: Readiness, group: any EventLoopGroup
+    ) async throws -> AdminPort {
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHTTPAnswers { head in
+                        AdminPort.answer(head, readiness: readiness)
+                    }
+                }
+            }
+        let channel = try await Listener.bind(bootstrap, to: endpoint, setting: "admin")
+        return AdminPort(channel: channel, address: endpoint.bound(to: channel.localAddress))
+    }
+
+    static func answer(_ head: HTTPRequestHead, readiness: Readiness) -> HTTPAnswer {
+        let path = head.uri.prefix { $0 != "?" }
+        guard path == "/livez" || path == "/readyz" else {
+            return .error(.notFound, "not found; this port has /livez and /readyz")
+        }
+        guard head.method == .GET || head.method == .HEAD else {
+            var answer = HTTPAnswer.error(.methodNotAllowed, "only GET and HEAD are allowed")
+            answer.headers = [("allow", "GET, HEAD")]
+            return answer
+        }
+        if path == "/livez" { return HTTPAnswer(status: .ok, body: "live\n") }
+        return readiness.isServing
+            ? HTTPAnswer(status: .ok, body: "ready\n")
+            : HTTPAnswer(status: .serviceUnavailable, body: "not ready: stopping\n")
+    }
+
+    /// Closed last, so that probes can watch a gateway drain.
+    func close() async {
+        do {
+            try await channel.close()
+        } catch {
+            // Closed already: what was wanted.
+        }
+    }
+}

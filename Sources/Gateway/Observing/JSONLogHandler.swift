@@ -1,0 +1,54 @@
+// Log lines as JSON, one object a line.
+
+import Foundation
+import Logging
+
+/// Writes `{"time","level","label","message",...metadata}` to standard error, each line in one write.
+struct JSONLogHandler: LogHandler {
+    var logLevel: Logger.Level
+    var metadata: Logger.Metadata = [:]
+    private let label: String
+
+    init(label: String, level: Logger.Level) {
+        self.label = label
+        logLevel = level
+    }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        var line = "{\"time\":\"\(Date().ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)))\""
+        line += ",\"level\":\"\(event.level.rawValue)\",\"label\":\(JSONText.quoted(label))"
+        line += ",\"message\":\(JSONText.quoted(event.message.description))"
+        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        for (key, value) in all.sorted(by: { $0.key < $1.key }) {
+            line += ",\(JSONText.quoted(key)):\(JSONText.quoted("\(value)"))"
+        }
+        FileHandle.standardError.write(Data((line + "}\n").utf8))
+    }
+}
+
+/// JSON strings.
+enum JSONText {
+    /// The text as a JSON string (RFC 8259 section 7).
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

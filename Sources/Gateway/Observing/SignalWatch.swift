@@ -1,0 +1,32 @@
+// Signals: the first SIGTERM or SIGINT drains, the second stops at once.
+
+import Logging
+import UnixSignals
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Turns signals into the end of the service group. Not one of its services: it has to hear a second signal while they
+/// shut down.
+struct SignalWatch {
+    let logger: Logger
+    let shutDown: @Sendable () async -> Void
+
+    func run() async throws {
+        var received = 0
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        for await signal in signals {
+            received += 1
+            if received == 1 {
+                logger.notice("stopping: finishing calls in flight", metadata: ["signal": "\(signal)"])
+                await shutDown()
+            } else {
+                logger.warning("second signal: stopping at once", metadata: ["signal": "\(signal)"])
+                exit(75)
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+// What happens to models, as log lines for the operator.
+
+import Catalogue
+import Contract
+import Logging
+import Shards
+
+/// Turns the shards' reports into logs. Called on their threads; swift-log's handlers do not block for long.
+struct FleetLog: FleetObserver {
+    let logger: Logger
+
+    private func named(_ entry: ModelEntry) -> Logger.Metadata {
+        ["model": "\(entry.name)", "version": "\(entry.version)"]
+    }
+
+    func modelLoaded(_ entry: ModelEntry, time: Nanoseconds) {
+        logger.info(
+            "model awake", metadata: named(entry).merging(["load": "\(time)"]) { $1 })
+    }
+
+    func modelFailedToLoad(_ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds) {
+        logger.warning(
+            "model does not load",
+            metadata: named(entry).merging([
+                "error": "\(failure.message)", "retry": "\(retryAfter)",
+            ]) { $1 })
+    }
+
+    func modelReleased(_ entry: ModelEntry) {
+        logger.info("model asleep", metadata: named(entry))
+    }
+
+    func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {
+        logger.notice(
+            "a run held up its event loop; the model runs on shards from now on",
+            metadata: named(entry).merging(["run": "\(time)"]) { $1 })
+    }
+}

@@ -1,0 +1,40 @@
+// Opens the doors behind TLS.
+
+import BinaryDoor
+import Contract
+import Logging
+import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// Names connections for the logs of both sides: a random word of this process and a count.
+final class ConnectionNames: Sendable {
+    private let process = String(UInt32.random(in: .min ... .max), radix: 36)
+    private let count = Atomic<UInt64>(0)
+
+    func next() -> String {
+        process + "-" + String(count.add(1, ordering: .relaxed).newValue, radix: 36)
+    }
+}
+
+/// The doors of a gateway.
+struct HouseDoors: Doors {
+    let walk: Walk
+    let names = ConnectionNames()
+    let limits: Limits
+    let logger: Logger
+
+    func openBinaryDoor(on channel: any Channel, peer: Peer) throws {
+        try channel.pipeline.syncOperations.addHandler(
+            BinaryDoorHandler(
+                desk: walk, peer: peer, limits: limits, connection: names.next(),
+                server: "sluice/\(Version.text)", logger: logger))
+    }
+
+    /// The bridge is not built yet: every path is unknown.
+    func openJSONDoor(on channel: any Channel, peer: Peer) throws {
+        try channel.pipeline.syncOperations.addHTTPAnswers { _ in
+            .error(.notFound, "not found; this gateway speaks sluice/1 (ALPN) and has no HTTP bridge yet")
+        }
+    }
+}

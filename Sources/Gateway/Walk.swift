@@ -1,0 +1,238 @@
+// The walk: what happens to a call between its door and its answer, read from top to bottom.
+//
+//     door -> Call -> Admission -> Pass -> Catalogue -> Prepared -> Shards -> outcome, and the same way back
+//
+// It runs on the connection's event loop. When the caller is known and the model awake it makes no task and
+// takes no lock twice; where it has to wait, the rooms call back on the same event loop.
+
+import Admission
+import Catalogue
+package import Contract
+package import NIOCore
+import Shards
+
+/// The rooms in their order, shared by all connections.
+package final class Walk: FrontDesk {
+    let gatekeeper: Gatekeeper
+    let registry: Registry
+    let fleet: Fleet
+    let readiness: Readiness
+    /// The shards as each event loop sees them, by the loop's identity.
+    private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
+
+    /// - Parameter group: the loops connections live on.
+    init(
+        gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness,
+        group: any EventLoopGroup
+    ) async throws {
+        self.gatekeeper = gatekeeper
+        self.registry = registry
+        self.fleet = fleet
+        self.readiness = readiness
+        var desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>] = [:]
+        for loop in group.makeIterator() {
+            desks[ObjectIdentifier(loop)] = try await loop.submit {
+                NIOLoopBound(fleet.desk(on: loop), eventLoop: loop)
+            }.get()
+        }
+        self.desks = desks
+    }
+
+    package func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession {
+        guard let desk = desks[ObjectIdentifier(eventLoop)] else {
+            preconditionFailure("a connection lives on one of the gateway's own event loops")
+        }
+        return Visit(walk: self, peer: peer, eventLoop: eventLoop, desk: desk.value)
+    }
+}
+
+/// One connection's way through the house: who calls, and what it called last. Used on its event loop only.
+final class Visit: CallerSession {
+    let walk: Walk
+    let eventLoop: any EventLoop
+    let desk: LoopDesk
+    var recent = RecentSelection()
+    private let peer: Peer
+    /// The connection's token; nil until HELLO or AUTH brought one.
+    private var token: Secret?
+    private var credential: Credential?
+
+    init(walk: Walk, peer: Peer, eventLoop: any EventLoop, desk: LoopDesk) {
+        self.walk = walk
+        self.peer = peer
+        self.eventLoop = eventLoop
+        self.desk = desk
+    }
+
+    func authenticate(
+        _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void
+    ) {
+        self.token = token
+        credential = nil
+        let now = Instant.now()
+        _ = identify(token, isOwn: true, now: now, deadline: now + .seconds(60)) { result in
+            done(result.map { $0.validFor(now: .now()) })
+        }
+    }
+
+    func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? {
+        let journey = Journey(call: call, exchange: exchange, visit: self)
+        if call.token == nil, let credential,
+            walk.gatekeeper.isFresh(credential, now: call.arrived)
+        {
+            journey.enter(as: credential)
+        } else {
+            journey.inquiry = identify(
+                call.token ?? token, isOwn: call.token == nil, now: call.arrived,
+                deadline: call.deadline
+            ) { journey.identified(as: $0) }
+        }
+        return journey.isOver ? nil : journey
+    }
+
+    /// Finds out who shows the token: `done` is called at once from the cache, or later on this event loop.
+    private func identify(
+        _ token: Secret?, isOwn: Bool, now: Instant, deadline: Instant,
+        done: @escaping (Result<Credential, CallFailure>) -> Void
+    ) -> Inquiry? {
+        let later = NIOLoopBound((self, done), eventLoop: eventLoop)
+        let recognition = walk.gatekeeper.identify(
+            token, peer: peer, now: now, deadline: deadline, on: eventLoop
+        ) { result in
+            let (visit, done) = later.value
+            if isOwn, case .success(let credential) = result { visit.credential = credential }
+            done(result)
+        }
+        switch recognition {
+        case .known(let credential):
+            if isOwn { self.credential = credential }
+            done(.success(credential))
+        case .refused(let failure): done(.failure(failure))
+        case .asked(let inquiry): return inquiry
+        }
+        return nil
+    }
+
+    func turnEnded() { desk.turnEnded() }
+
+    func close() {
+        token = nil
+        credential = nil
+    }
+}
+
+/// One call on its way. It holds what the call was given, and gives it back when the work has stopped.
+final class Journey: CallHandle, RunDelegate {
+    let call: Call
+    let exchange: any Exchange
+    let visit: Visit
+    /// True once the caller has been answered.
+    private(set) var isOver = false
+    /// Set while the issuer is being asked.
+    var inquiry: Inquiry?
+    private var pass: Pass?
+    private var prepared: Prepared?
+    var ticket: RunTicket?
+    var watch: HealthWatch?
+    private var timing = Timing()
+
+    init(call: Call, exchange: any Exchange, visit: Visit) {
+        self.call = call
+        self.exchange = exchange
+        self.visit = visit
+    }
+
+    private var walk: Walk { visit.walk }
+
+    /// The issuer's answer, from the cache within `begin` or later in a turn of its own.
+    func identified(as result: Result<Credential, CallFailure>) {
+        let waited = inquiry != nil
+        inquiry = nil
+        guard !isOver else { return }
+        if waited { timing.admission = Instant.now().since(call.arrived) }
+        switch result {
+        case .success(let credential): enter(as: credential)
+        case .failure(let failure): end(.failure(failure))
+        }
+        if waited { visit.turnEnded() }
+    }
+
+    /// The walk itself, once the caller is known.
+    func enter(as credential: Credential) {
+        do throws(CallFailure) {
+            pass = try walk.gatekeeper.admit(
+                credential, method: call.method, model: call.model, now: call.arrived)
+            guard call.method == .infer || call.method == .inferStream else {
+                try runErrand(as: credential)
+                return
+            }
+            let entry = try visit.recent.select(
+                name: call.model, version: call.version, from: walk.registry)
+            let prepared = try entry.prepare(try call.body.inferenceRequest())
+            self.prepared = prepared
+            ticket = visit.desk.submit(
+                prepared, deadline: call.deadline, now: call.arrived,
+                wantsProgress: call.wantsProgress, delegate: self)
+        } catch {
+            end(.failure(error))
+        }
+    }
+
+    func runProgress(_ progress: Progress) { exchange.progress(progress) }
+
+    func runFinished(
+        _ result: Result<[Tensor], CallFailure>, timing run: Timing, workContinues: Bool
+    ) {
+        let admission = timing.admission
+        timing = run
+        timing.admission = admission
+        switch result {
+        case .failure(let failure): end(.failure(failure), workContinues: workContinues)
+        case .success(let outputs): end(.success(answer(outputs)), workContinues: workContinues)
+        }
+    }
+
+    private func answer(_ outputs: [Tensor]) -> Answer {
+        guard let prepared else { return .done }
+        let reply = Answer.inference(
+            InferenceReply(
+                model: prepared.entry.name, version: prepared.entry.version,
+                id: prepared.requestID, outputs: outputs))
+        guard call.method == .inferStream else { return reply }
+        exchange.send(reply)
+        return .done
+    }
+
+    func runWorkEnded() {
+        pass = nil
+        exchange.workEnded()
+    }
+
+    func cancel() {
+        guard !isOver else { return }
+        if let inquiry {
+            walk.gatekeeper.cancel(inquiry)
+            self.inquiry = nil
+            end(.failure(Journey.cancelled))
+        } else if let watch {
+            watch.cancel()
+            end(.failure(Journey.cancelled))
+        } else {
+            ticket?.cancel()
+        }
+    }
+
+    static let cancelled = CallFailure(
+        .cancelled, .cancelledByCaller, "the caller cancelled the call")
+
+    /// The one exit: every call is answered here, once.
+    func end(_ result: Result<Answer, CallFailure>, workContinues: Bool = false) {
+        guard !isOver else { return }
+        isOver = true
+        ticket = nil
+        watch = nil
+        prepared = nil
+        if !workContinues { pass = nil }
+        exchange.finish(result, timing: timing, workContinues: workContinues)
+    }
+}

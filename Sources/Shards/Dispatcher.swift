@@ -1,0 +1,64 @@
+// The board and the bells: hands runs to shard threads, a batch under one lock, and wakes each shard at most once.
+
+import Contract
+import Dispatch
+import Synchronization
+
+/// Where event loops and loaders leave runs, and shards find them. Any thread may use it.
+final class Dispatcher: Sendable {
+    private let settings: ShardSettings
+    private let board: Mutex<RunBoard<Run>>
+    private let bells: [DispatchSemaphore]
+
+    /// Assumed of a run that has never been measured.
+    private static let unknownCost: UInt64 = 1_000_000
+
+    init(_ settings: ShardSettings) {
+        self.settings = settings
+        bells = (0..<settings.count).map { _ in DispatchSemaphore(value: 0) }
+        board = Mutex(
+            RunBoard(
+                shards: settings.count, queueMax: settings.queueMax, isGivenUp: { !$0.isOpen }))
+    }
+
+    /// Queues runs that have their leases. Those that find no room are refused.
+    func place(_ runs: [Run]) {
+        guard !runs.isEmpty else { return }
+        var wake: [Int] = []
+        var refused: [(Run, CallFailure)] = []
+        board.withLock { board in
+            for run in runs where run.isOpen {
+                let known = run.resident.estimates.nanoseconds(forBytes: run.byteCount)
+                let cost = known > 0 ? known : Dispatcher.unknownCost
+                switch board.place(run, home: run.resident.home, cost: cost) {
+                case .taken(wake: nil): break
+                case .taken(wake: .some(let shard)): wake.append(shard)
+                case .full(let retryAfter):
+                    refused.append((run, .shardQueuesFull(settings, retryAfter)))
+                case .closed: refused.append((run, .stopping(.queued)))
+                }
+            }
+        }
+        for shard in wake { bells[shard].signal() }
+        for (run, failure) in refused { run.refuse(failure) }
+    }
+
+    func next(for shard: Int) -> RunBoard<Run>.Next { board.withLock { $0.next(for: shard) } }
+
+    /// Blocks the shard's thread until there may be something for it.
+    func park(_ shard: Int) { bells[shard].wait() }
+
+    func gaveUp() { board.withLock { $0.gaveUp() } }
+
+    /// Answers what waits; shards end when they have finished what they run.
+    func close() {
+        let (waiting, wake) = board.withLock { $0.close() }
+        for shard in wake { bells[shard].signal() }
+        for run in waiting { run.abandon(.stop) }
+    }
+
+    var retryAfter: Nanoseconds { board.withLock { $0.retryAfter } }
+    var running: [Run] { board.withLock { $0.running } }
+    var waiting: Int { board.withLock { $0.waiting } }
+    var counts: RunBoard<Run>.Counts { board.withLock { $0.counts } }
+}

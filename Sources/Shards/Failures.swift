@@ -1,0 +1,72 @@
+// What this room answers when it cannot run a call, each in one place. A limit error names limit, value and setting.
+
+import Catalogue
+import Contract
+
+/// Where a call was when it was given up.
+enum Whereabouts: Sendable, Equatable {
+    case arriving, waitingForModel, queued, running
+}
+
+extension CallFailure {
+    static func deadlinePast(_ place: Whereabouts, _ entry: ModelEntry) -> CallFailure {
+        let what =
+            switch place {
+            case .arriving: "had passed when it arrived"
+            case .waitingForModel: "passed while model '\(entry.name)' was loading"
+            case .queued: "passed while it waited for a free shard"
+            case .running: "passed while model '\(entry.name)' ran; the run is being stopped"
+            }
+        return CallFailure(
+            .deadlineExceeded, .deadlinePast, "the call's deadline \(what)",
+            notStarted: place != .running)
+    }
+
+    static func cancelled(_ place: Whereabouts) -> CallFailure {
+        CallFailure(
+            .cancelled, .cancelledByCaller, "the caller cancelled the call",
+            notStarted: place != .running)
+    }
+
+    static func stopping(_ place: Whereabouts) -> CallFailure {
+        CallFailure(
+            .unavailable, .stopping, "the gateway is stopping", notStarted: place != .running)
+    }
+
+    static func shardQueuesFull(_ settings: ShardSettings, _ retry: Nanoseconds) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "all \(settings.count) shards have \(settings.queueMax) runs waiting (shards.queue)",
+            notStarted: true, retryAfter: retry)
+    }
+
+    static func loopFull(_ settings: ShardSettings, _ retry: Nanoseconds) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "\(settings.callsPerLoopMax) calls of this event loop are waiting or running "
+                + "(shards.calls_per_loop)", notStarted: true, retryAfter: retry)
+    }
+
+    static func waitersFull(
+        _ settings: ShardSettings, _ entry: ModelEntry, _ retry: Nanoseconds?
+    ) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "\(settings.loadWaitersMax) calls are waiting for model '\(entry.name)' to load "
+                + "(shards.load_waiters)", notStarted: true, retryAfter: retry)
+    }
+
+    static func loadsFull(_ settings: ShardSettings, _ retry: Nanoseconds) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "\(settings.loadsMax) models are waiting to be loaded (shards.loads)",
+            notStarted: true, retryAfter: retry)
+    }
+
+    static func retired(_ entry: ModelEntry) -> CallFailure {
+        CallFailure(
+            .unavailable, .modelUnloaded,
+            "model '\(entry.name)' version \(entry.version) has just been replaced or removed",
+            notStarted: true, retryAfter: .milliseconds(1))
+    }
+}

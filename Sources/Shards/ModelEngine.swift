@@ -1,0 +1,48 @@
+// What this room needs of an engine, so that its decisions can be tested without one. OnnxEngine.swift is the real one.
+
+package import Catalogue
+package import Contract
+
+/// Loads models. Called on loader threads, and for stoppers on any thread.
+package protocol ModelEngine: Sendable {
+    /// Blocks until the model can run. Throws why it cannot.
+    func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel
+    /// A fresh stopper, good for any number of runs after each other until it is used.
+    func stopper() -> any RunStopper
+    /// Gives memory that released models left behind back to the system.
+    func trimMemory()
+}
+
+/// A model that is awake. Several threads may run it at the same time. The last reference frees its memory.
+package protocol LoadedModel: AnyObject, Sendable {
+    /// As the engine read it from the model.
+    var signature: Signature { get }
+    /// Blocks until the outputs asked for are there. After `stopper.stop()` it ends soon, with a failure.
+    func run(_ prepared: Prepared, stopper: any RunStopper) throws(CallFailure) -> [Tensor]
+}
+
+/// Tells a run to stop.
+package protocol RunStopper: AnyObject, Sendable {
+    /// From any thread, at any time, any number of times. A run that begins afterwards ends at once.
+    func stop()
+}
+
+/// Hears what happens to models. Called on the shards' own threads; must not block.
+package protocol FleetObserver: Sendable {
+    func modelLoaded(_ entry: ModelEntry, time: Nanoseconds)
+    func modelFailedToLoad(_ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds)
+    func modelReleased(_ entry: ModelEntry)
+    /// An inline run held up its event loop; the model runs on shards from now on.
+    func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds)
+}
+
+/// Hears nothing.
+package struct SilentObserver: FleetObserver {
+    package init() {}
+    package func modelLoaded(_ entry: ModelEntry, time: Nanoseconds) {}
+    package func modelFailedToLoad(
+        _ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds
+    ) {}
+    package func modelReleased(_ entry: ModelEntry) {}
+    package func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {}
+}

@@ -1,0 +1,52 @@
+// One shard: a thread that takes the next run, runs it and answers, for ever.
+
+import Contract
+
+/// A shard's work; `serve` is its thread's body.
+struct Shard: Sendable {
+    let index: Int
+    let dispatcher: Dispatcher
+    let engine: any ModelEngine
+    let clock: @Sendable () -> Instant
+
+    func serve() {
+        while step() {}
+    }
+
+    /// Does one thing, possibly waiting for it. False when the shard has ended.
+    private func step() -> Bool {
+        switch dispatcher.next(for: index) {
+        case .run(let run): perform(run)
+        case .park: dispatcher.park(index)
+        case .stop: return false
+        }
+        return true
+    }
+
+    /// Runs one call, unless its time is up.
+    func perform(_ run: Run) {
+        let stopper = engine.stopper()
+        let began = clock()
+        guard began < run.deadline else { return run.abandon(.deadline) }
+        guard let work = run.begin(stopper: stopper, now: began) else { return }
+        let result: Result<[Tensor], CallFailure>
+        do throws(CallFailure) {
+            result = .success(try work.awake.model.run(work.prepared, stopper: stopper))
+        } catch {
+            result = .failure(error)
+        }
+        let ended = clock()
+        let time = ended.since(began)
+        run.resident.learn(time, forBytes: run.byteCount, succeeded: result.isSuccess)
+        run.end(result, took: time, now: ended)
+    }
+}
+
+extension Resident {
+    /// A failure teaches only that runs can be long, never that they are short.
+    func learn(_ time: Nanoseconds, forBytes byteCount: Int, succeeded: Bool) {
+        if succeeded || time.count > estimates.nanoseconds(forBytes: byteCount) {
+            estimates.record(time, forBytes: byteCount)
+        }
+    }
+}

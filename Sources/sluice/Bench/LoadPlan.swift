@@ -1,0 +1,60 @@
+// What a load generator does: how many connections, how many calls at a time, at which rate, for how long.
+
+import NIOCore
+import SluiceMessages
+import SluiceWire
+import SwiftProtobuf
+
+/// One run of `sluice bench`.
+struct LoadPlan: Sendable {
+    var connections = 8
+    /// Calls open at a time on each connection. In an open loop: the most there may be.
+    var inFlight = 32
+    /// Calls a second over all connections, or nil for a closed loop: each answer starts the next call.
+    var rate: Double?
+    var warmUp = TimeAmount.seconds(2)
+    var duration = TimeAmount.seconds(10)
+    /// How long the generator waits for the last answers.
+    var patience = TimeAmount.seconds(10)
+    /// The frames of one call, with call id 0, to be patched.
+    var call: CallTemplate
+    var hello: ByteBuffer
+}
+
+/// The bytes of one call, encoded once: only the id differs from call to call.
+struct CallTemplate: Sendable {
+    private let bytes: ByteBuffer
+    /// Where each frame's call id lies.
+    private let idOffsets: [Int]
+
+    /// - Parameters:
+    ///   - model, version: the call header's.
+    ///   - message: an encoded `inference.ModelInferRequest`.
+    ///   - frameBytes: `max_frame`; a longer message is cut.
+    init(model: String, version: String, message: ByteBuffer, frameBytes: Int) throws {
+        var header = Sluice_CallHeader()
+        header.method = .infer
+        header.model = model
+        header.modelVersion = version
+        header.messageLength = UInt64(message.readableBytes)
+        let headerBytes: [UInt8] = try header.serializedBytes()
+        var splitter = MessageSplitter(
+            .call, call: 0, header: ByteBuffer(bytes: headerBytes), payload: message, ends: true)
+        var bytes = ByteBuffer()
+        var offsets: [Int] = []
+        while let frame = splitter.next(bodyMax: frameBytes) {
+            offsets.append(bytes.writerIndex + 8)
+            bytes.writeFrame(frame)
+        }
+        self.bytes = bytes
+        idOffsets = offsets
+    }
+
+    var byteCount: Int { bytes.readableBytes }
+
+    func write(call: UInt32, into buffer: inout ByteBuffer) {
+        let start = buffer.writerIndex
+        buffer.writeImmutableBuffer(bytes)
+        for offset in idOffsets { buffer.setInteger(call, at: start + offset) }
+    }
+}

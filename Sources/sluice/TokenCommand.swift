@@ -1,0 +1,147 @@
+// `sluice token`: the tokens of the embedded issuer. Works on the state folder, also while a gateway runs on it.
+
+import ArgumentParser
+import Contract
+import Foundation
+import Issuer
+
+struct TokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token",
+        abstract: "Create, list and revoke tokens of the embedded issuer.",
+        discussion: """
+            Scopes: infer:PATTERN (a model's name, * at its end allowed), models:read, models:admin, \
+            tokens:admin, admin (all of them).
+            """,
+        subcommands: [Create.self, List.self, Revoke.self])
+
+    struct StateOptions: ParsableArguments {
+        @Option(help: ArgumentHelp("The gateway's state folder.", valueName: "folder"))
+        var state = "./.sluice"
+
+        func withStore(_ body: (TokenStore) async throws -> Void) async throws {
+            let store = try await TokenStore.open(folder: state)
+            let result: Result<Void, any Error>
+            do {
+                result = .success(try await body(store))
+            } catch {
+                result = .failure(error)
+            }
+            try store.close()
+            try result.get()
+        }
+    }
+
+    /// One token as `--json` shows it; times are ISO 8601.
+    struct Row: Codable {
+        var id: String
+        var name: String
+        var scopes: [String]
+        var created: String
+        var expires: String?
+        var status: String
+
+        init(_ record: TokenRecord, now: Int64) {
+            func text(_ milliseconds: Int64) -> String {
+                Date(timeIntervalSince1970: Double(milliseconds / 1_000)).ISO8601Format()
+            }
+            id = record.id
+            name = record.name
+            scopes = record.scopes
+            created = text(record.created)
+            expires = record.expires.map(text)
+            status = record.status(now: now).rawValue
+        }
+
+        var cells: [String] {
+            [id, name, status, expires ?? "never", scopes.joined(separator: " ")]
+        }
+    }
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a token and print it. It is shown this once; only its hash is kept.")
+        @Option(help: "Who it is for.") var name: String
+        @Option(help: "What it allows, words separated by spaces.") var scope = "infer:*"
+        @Option(
+            help: ArgumentHelp(
+                "How long it is valid: a number with s, m, h or d, or 'never'.", valueName: "time"))
+        var ttl = "30d"
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var options: StateOptions
+
+        struct Created: Codable {
+            var token: String
+            var record: Row
+        }
+
+        func run() async throws {
+            try await reportingFailures {
+                let time = try lifetime()
+                let scopes = scope.split(separator: " ").map(String.init)
+                try await options.withStore { store in
+                    let issued = try await store.create(name: name, scopes: scopes, ttl: time)
+                    // The one place where a token is shown: to whoever asked for it.
+                    let token = issued.token.reveal { String(decoding: $0, as: UTF8.self) }
+                    guard json else { return print(token) }
+                    try printJSON(
+                        Created(
+                            token: token,
+                            record: Row(issued.record, now: TokenStore.wallClock())))
+                }
+            }
+        }
+
+        private func lifetime() throws -> Nanoseconds? {
+            if ttl == "never" { return nil }
+            let seconds: [Character: UInt64] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400]
+            guard let unit = ttl.last.flatMap({ seconds[$0] }),
+                let count = UInt64(ttl.dropLast()), count > 0, count * unit <= 3_650 * 86_400,
+                count <= 315_360_000
+            else {
+                throw CommandFailure(
+                    .usage, "--ttl '\(ttl)' is no time: allowed are 's, m, h, d' up to 3650d, or never")
+            }
+            return .seconds(count * unit)
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the tokens, without showing any.")
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var options: StateOptions
+
+        func run() async throws {
+            try await reportingFailures {
+                try await options.withStore { store in
+                    let now = TokenStore.wallClock()
+                    let rows = try await store.list().map { Row($0, now: now) }
+                    if json { return try printJSON(rows) }
+                    let head = [["ID", "NAME", "STATUS", "EXPIRES", "SCOPES"]]
+                    for line in Table.lines(head + rows.map(\.cells)) { print(line) }
+                }
+            }
+        }
+    }
+
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Revoke the tokens of a name, or one by its id.",
+            discussion: "A running gateway believes it within auth.max_ttl (30 s unless set).")
+        @Argument(help: "A token's name, or the beginning of its id.") var token: String
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var options: StateOptions
+
+        func run() async throws {
+            try await reportingFailures {
+                try await options.withStore { store in
+                    let now = TokenStore.wallClock()
+                    let rows = try await store.revoke(token).map { Row($0, now: now) }
+                    if json { return try printJSON(rows) }
+                    for row in rows { print("revoked \(row.id)  \(row.name)") }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// Starting and stopping: what is missing or wrong at start is said plainly, and a stop loses nothing.
+
+import Foundation
+import NIOCore
+import NIOPosix
+import SluiceClient
+import SluiceWire
+import Testing
+
+@Suite struct LifecycleTests {
+    /// Runs a gateway that should not start. Returns how it ended.
+    private func failing(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) async throws -> Command {
+        try await withTemporaryFolder { folder in
+            try await Command.run(
+                program: Paths.binary,
+                [
+                    "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state",
+                    folder.path,
+                ] + arguments, environment: environment)
+        }
+    }
+
+    @Test func aPortInUseIsNamed() async throws {
+        try await withGateway { gateway in
+            let result = try await failing(
+                ["--models", Paths.models, "--listen", gateway.endpoint])
+            #expect(result.status == 69)
+            #expect(result.error.contains(gateway.endpoint))
+            #expect(result.error.contains("--listen"))
+        }
+    }
+
+    @Test func aMissingRuntimeLibraryIsNamedWithItsMend() async throws {
+        let result = try await failing(
+            ["--models", Paths.models],
+            environment: ["SLUICE_ONNXRUNTIME": "/nowhere/libonnxruntime.so"])
+        #expect(result.status == 78, "\(result.error)")
+        #expect(result.error.contains("/nowhere/libonnxruntime.so"))
+        #expect(result.error.contains("scripts/setup") || result.error.contains("make setup"))
+    }
+
+    @Test func aMissingModelsFolderIsNamed() async throws {
+        let result = try await failing(["--models", "/nowhere/models"])
+        #expect(result.status == 78)
+        #expect(result.error.contains("/nowhere/models"))
+    }
+
+    @Test func aCertificateThatDoesNotMatchItsKeyIsRefused() async throws {
+        try await withTemporaryFolder { folder in
+            for name in ["one", "two"] {
+                let made = try await Command.run(
+                    program: "/usr/bin/openssl",
+                    [
+                        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-days", "2", "-subj", "/CN=\(name)", "-keyout",
+                        "\(folder.path)/\(name).key", "-out", "\(folder.path)/\(name).crt",
+                    ])
+                #expect(made.status == 0, "\(made.error)")
+            }
+            let settings = folder.appending(path: "sluice.yaml")
+            try """
+            tls: { certificate: \(folder.path)/one.crt, key: \(folder.path)/two.key }
+
+            """.write(to: settings, atomically: true, encoding: .utf8)
+            let result = try await failing(
+                ["--models", Paths.models, "--config", settings.path])
+            #expect(result.status == 78)
+            #expect(result.error.contains("one.crt") && result.error.contains("two.key"))
+        }
+    }
+
+    @Test func anEmptyModelsFolderServesNothingAndIsReady() async throws {
+        try await withTemporaryFolder { folder in
+            try await withGateway(models: folder.path) { gateway in
+                try await gateway.withClient { client in
+                    #expect(try await client.index().isEmpty)
+                    #expect(try await client.isServerReady())
+                }
+            }
+        }
+    }
+
+    @Test func aCorruptModelDoesNotDisturbTheOthers() async throws {
+        try await withTemporaryFolder { folder in
+            let files = FileManager.default
+            try files.copyItem(
+                atPath: "\(Paths.models)/iris", toPath: folder.appending(path: "iris").path)
+            for broken in ["corrupt", "truncated", "wrong-magic", "empty"] {
+                let version = folder.appending(path: "\(broken)/1")
+                try files.createDirectory(at: version, withIntermediateDirectories: true)
+                try files.copyItem(
+                    atPath: "\(Paths.fixtures)/models/\(broken).onnx",
+                    toPath: version.appending(path: "model.onnx").path)
+            }
+            try await withGateway(models: folder.path) { gateway in
+                try await withBystander(gateway) {
+                    try await gateway.withClient { client in
+                        for broken in ["corrupt", "truncated", "wrong-magic", "empty"] {
+                            let error = await #expect(throws: SluiceError.self) {
+                                _ = try await client.infer(broken, inputs: TokenTests.iris())
+                            }
+                            #expect(error?.code == .failedPrecondition, "\(broken): \(error as Any)")
+                            #expect(error?.reason == "MODEL_BROKEN")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func probesSayLiveAndReady() async throws {
+        try await withGateway { gateway in
+            for (path, status) in [("/livez", "200"), ("/readyz", "200"), ("/other", "404")] {
+                let result = try await Command.run(
+                    program: "/usr/bin/curl",
+                    [
+                        "-sS", "-o", "/dev/null", "-w", "%{http_code}",
+                        "http://\(gateway.admin)\(path)",
+                    ])
+                #expect(result.output == status, "\(path): \(result.output) \(result.error)")
+            }
+        }
+    }
+
+    @Test func sigtermFinishesWhatRunsAndEndsWithZero() async throws {
+        try await withGateway { gateway in
+            let token = try await gateway.token()
+            let (connection, _) = try await RawConnection.greeted(to: gateway, token: token)
+            // A cold forest takes its time; the signal arrives while it loads.
+            try await connection.send(.call(1, "digits-forest", payload: BadInputTests.digits()))
+            gateway.signal(SIGTERM)
+            var answered = false
+            var goodbye = false
+            reading: while true {
+                switch try await connection.next(within: 20) {
+                case .frame(let frame) where frame.type == .reply && frame.call == 1:
+                    answered = frame.header.readableBytes == 0
+                        || frame.header.getInteger(at: frame.header.readerIndex, as: UInt8.self)
+                            != 0x0A
+                case .frame(let frame) where frame.type == .goAway: goodbye = true
+                case .frame: continue
+                case .closed: break reading
+                }
+            }
+            #expect(answered, "the call in flight was answered")
+            #expect(goodbye, "the connection was told")
+            #expect(try await gateway.ended(within: 10) == 0)
+        }
+    }
+
+    @Test func theSecondSignalStopsAtOnce() async throws {
+        try await withTemporaryFolder { folder in
+            let version = folder.appending(path: "endless/1")
+            try FileManager.default.createDirectory(
+                at: version, withIntermediateDirectories: true)
+            try FileManager.default.copyItem(
+                atPath: "\(Paths.fixtures)/models/endless.onnx",
+                toPath: version.appending(path: "model.onnx").path)
+            try await withTemporaryFolder { state in
+                let gateway = try await TestGateway.start(
+                    in: state, models: folder.path, settings: nil, environment: [:])
+                let token = try await gateway.token()
+                let (connection, _) = try await RawConnection.greeted(to: gateway, token: token)
+                try await connection.send(.call(1, "endless", payload: BadInputTests.endless()))
+                try await eventually("the model is awake") { gateway.log.contains("model awake") }
+                gateway.signal(SIGTERM)
+                try await eventually("it drains") { gateway.log.contains("draining") }
+                #expect(gateway.isRunning)
+                let began = ContinuousClock.now
+                gateway.signal(SIGTERM)
+                #expect(try await gateway.ended(within: 5) == 75)
+                #expect(ContinuousClock.now - began < .seconds(3))
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+// What the tests of this room share: an engine that follows a script, a clock set by hand, callers that write down what
+// they are told.
+
+import Catalogue
+import Contract
+import Dispatch
+import NIOCore
+import Shards
+import Synchronization
+import Testing
+
+/// A clock that stands still until it is moved.
+final class ManualClock: Sendable {
+    private let nanoseconds = Atomic<UInt64>(1_000_000_000)
+
+    var now: Instant { Instant(nanoseconds: nanoseconds.load(ordering: .sequentiallyConsistent)) }
+
+    func advance(_ time: Nanoseconds) {
+        nanoseconds.add(time.count, ordering: .sequentiallyConsistent)
+    }
+}
+
+/// SplitMix64, so that a walk can be repeated from its printed seed.
+struct Dice: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+// MARK: - The engine
+
+final class ScriptedStopper: RunStopper {
+    private let told = Atomic<Bool>(false)
+    func stop() { told.store(true, ordering: .sequentiallyConsistent) }
+    var isStopped: Bool { told.load(ordering: .sequentiallyConsistent) }
+}
+
+/// What the scripted engine does; each part may be replaced while it is used.
+struct Script: Sendable {
+    /// Called by a load before it succeeds; throws to make it fail.
+    var load: @Sendable (ModelEntry) throws(CallFailure) -> Void = { _ in }
+    /// Called by a run; returns what is answered.
+    var run: @Sendable (Prepared, ScriptedStopper) throws(CallFailure) -> [Tensor] = { p, _ in
+        p.inputs
+    }
+    /// Instead of the entry's.
+    var signature: Signature?
+}
+
+final class ScriptedEngine: ModelEngine {
+    struct Counts: Sendable, Equatable {
+        var loads = 0
+        var runs = 0
+        var living = 0
+        var trims = 0
+        var runsOfReleased = 0
+    }
+
+    let script: Mutex<Script>
+    let counts = Mutex(Counts())
+
+    init(_ script: Script = Script()) { self.script = Mutex(script) }
+
+    func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
+        counts.withLock { $0.loads += 1 }
+        let script = script.withLock { $0 }
+        try script.load(entry)
+        return ScriptedModel(self, script.signature ?? entry.signature)
+    }
+
+    func stopper() -> any RunStopper { ScriptedStopper() }
+    func trimMemory() { counts.withLock { $0.trims += 1 } }
+    var count: Counts { counts.withLock { $0 } }
+}
+
+final class ScriptedModel: LoadedModel {
+    let signature: Signature
+    private let engine: ScriptedEngine
+
+    init(_ engine: ScriptedEngine, _ signature: Signature) {
+        self.engine = engine
+        self.signature = signature
+        engine.counts.withLock { $0.living += 1 }
+    }
+
+    deinit { engine.counts.withLock { $0.living -= 1 } }
+
+    func run(_ prepared: Prepared, stopper: any RunStopper) throws(CallFailure) -> [Tensor] {
+        engine.counts.withLock { $0.runs += 1 }
+        guard let stopper = stopper as? ScriptedStopper else {
+            throw CallFailure(.internal, .runFailed, "a stopper of another engine")
+        }
+        let run = engine.script.withLock { $0.run }
+        return try run(prepared, stopper)
+    }
+}
+
+extension Script {
+    static let stopped = CallFailure(.internal, .runFailed, "stopped")
+
+    /// A run that ends only when it is told to.
+    static func endless(_ began: Gate? = nil)
+        -> @Sendable (Prepared, ScriptedStopper)
+        throws(CallFailure) -> [Tensor]
+    {
+        { _, stopper throws(CallFailure) in
+            began?.open()
+            while !stopper.isStopped { letOthersRun() }
+            throw stopped
+        }
+    }
+}
+
+/// Lets another thread go on. Tests wait for conditions, never for a time to pass.
+func letOthersRun() { _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .microseconds(100)) }
+
+/// Closed until it is opened; then open for all.
+final class Gate: Sendable {
+    private let isOpen = Atomic<Bool>(false)
+    func open() { isOpen.store(true, ordering: .sequentiallyConsistent) }
+    var hasOpened: Bool { isOpen.load(ordering: .sequentiallyConsistent) }
+
+    /// Waits for at most 20 s.
+    @discardableResult
+    func pass() -> Bool { eventually { hasOpened } }
+}
+
+/// Waits until the condition holds: false when it does not within 20 s.
+func eventually(_ condition: () -> Bool) -> Bool {
+    let deadline = Instant.now() + .seconds(20)
+    while !condition() {
+        if Instant.now() > deadline { return false }
+        letOthersRun()
+    }
+    return true
+}
+
+// MARK: - Models and calls
+
+enum Samples {
+    static let signature = Signature(
+        inputs: [TensorSpecification(name: "X", datatype: .fp32, shape: [-1, 4])],
+        outputs: [TensorSpecification(name: "Y", datatype: .fp32, shape: [-1, 4])])
+
+    static func entry(_ index: Int = 0, _ name: String? = nil) -> ModelEntry {
+        guard let name = ModelName(name ?? "model-\(index)"), let version = ModelVersion(number: 1)
+        else { preconditionFailure("a sample's name is a name") }
+        return ModelEntry(
+            index: index,
+            ScannedModel(
+                name: name, version: version, directory: "/nowhere/\(name)/1",
+                signature: signature))
+    }
+
+    static func prepared(_ entry: ModelEntry, rows: Int = 1) -> Prepared {
+        let tensor = Tensor(
+            name: "X", datatype: .fp32, shape: [Int64(rows), 4],
+            bytes: ByteBuffer(repeating: 0, count: rows * 16))
+        return Prepared(
+            entry: entry, inputs: [tensor], outputs: [0], byteCount: rows * 16, requestID: "")
+    }
+}
+
+/// What a caller was told. Used on its event loop; other threads look at `heard` only.
+final class Listener: RunDelegate {
+    struct Heard: Sendable {
+        var progress: [Progress.State] = []
+        var result: Result<[Tensor], CallFailure>?
+        var timing = Timing()
+        var answers = 0
+        var workContinued = false
+        var workEnds = 0
+        /// Anything after the end, or an end without an answer.
+        var disorder = 0
+    }
+
+    /// What can be read from any thread.
+    final class Ear: Sendable {
+        let heard = Mutex(Heard())
+        let order: Order?
+        let number: Int
+        init(_ order: Order?, _ number: Int) {
+            self.order = order
+            self.number = number
+        }
+
+        var all: Heard { heard.withLock { $0 } }
+        var isAnswered: Bool { all.answers > 0 }
+        var isSettled: Bool {
+            let heard = all
+            return heard.answers == 1 && (!heard.workContinued || heard.workEnds == 1)
+        }
+        var failure: CallFailure? {
+            if case .failure(let failure) = all.result { failure } else { nil }
+        }
+        var succeeded: Bool {
+            if case .success = all.result { true } else { false }
+        }
+    }
+
+    let ear: Ear
+
+    init(_ order: Order? = nil, number: Int = 0) { ear = Ear(order, number) }
+
+    func runProgress(_ progress: Progress) {
+        ear.heard.withLock {
+            if $0.answers > 0 { $0.disorder += 1 }
+            $0.progress.append(progress.state)
+        }
+    }
+
+    func runFinished(
+        _ result: Result<[Tensor], CallFailure>, timing: Timing, workContinues: Bool
+    ) {
+        ear.order?.note(ear.number)
+        ear.heard.withLock {
+            if $0.answers > 0 { $0.disorder += 1 }
+            $0.result = result
+            $0.timing = timing
+            $0.answers += 1
+            $0.workContinued = workContinues
+        }
+    }
+
+    func runWorkEnded() {
+        ear.heard.withLock {
+            if $0.answers != 1 || !$0.workContinued || $0.workEnds > 0 { $0.disorder += 1 }
+            $0.workEnds += 1
+        }
+    }
+}
+
+/// The order in which calls were answered.
+final class Order: Sendable {
+    private let numbers = Mutex<[Int]>([])
+    func note(_ number: Int) { numbers.withLock { $0.append(number) } }
+    var all: [Int] { numbers.withLock { $0 } }
+}
+
+/// Whether somebody was told, and what.
+final class Told: Sendable {
+    private let results = Mutex<[Result<Void, CallFailure>]>([])
+    var hear: @Sendable (Result<Void, CallFailure>) -> Void {
+        { result in self.results.withLock { $0.append(result) } }
+    }
+    var count: Int { results.withLock { $0.count } }
+    var failure: CallFailure? {
+        results.withLock {
+            if case .failure(let failure) = $0.last { failure } else { nil }
+        }
+    }
+}
