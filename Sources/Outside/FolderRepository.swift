@@ -115,8 +115,6 @@ private struct ScanWalk {
     private mutating func visitVersion(
         _ item: FolderItem, of name: ModelName, in folder: borrowing Folder
     ) {
-        // Triton keeps config.pbtxt and label files beside the versions.
-        if item.kind == .file { return }
         let shown = "\(name)/\(item.name)"
         guard isFolder(item, in: folder, shown: shown) else { return }
         guard let version = ModelVersion(item.name) else {
@@ -143,11 +141,13 @@ private struct ScanWalk {
         }
     }
 
-    /// Whether the name is a folder; hidden names are passed over in silence, others with a note.
+    /// Whether the name is a folder; hidden names and plain files are passed over in silence, others with
+    /// a note.
     private mutating func isFolder(
         _ item: FolderItem, in parent: borrowing Folder, shown: String
     ) -> Bool {
-        if item.name.hasPrefix(".") { return false }
+        // Scripts and notes may lie beside the models.
+        if item.name.hasPrefix(".") || item.kind == .file { return false }
         var kind = item.kind
         if kind == nil {
             do {
