@@ -97,7 +97,7 @@ extension TLSServerHandler {
         }
         let last = sealed
         sealed = ByteBuffer()
-        context.writeAndFlush(wrapOutboundOut(last), promise: sent)
+        send(Piece(bytes: last, promise: sent, flush: true), context)
     }
 
     private func closeNow(_ context: ChannelHandlerContext) {

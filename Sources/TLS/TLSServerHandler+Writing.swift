@@ -23,10 +23,11 @@ extension TLSServerHandler {
         case .open where !outputFinished:
             wait(promise)
             do {
-                try seal(&bytes, context)
+                try seal(&bytes)
             } catch {
                 fail(error, context)
             }
+            givePieces(context)
         case .open:
             promise?.fail(ChannelError.outputClosed)
         case .leaving, .gone:
@@ -63,10 +64,9 @@ extension TLSServerHandler {
         promise?.fail(error)
     }
 
-    /// Seals every full record of what was gathered and `bytes`; the rest is gathered.
-    private func seal(
-        _ bytes: inout ByteBuffer, _ context: ChannelHandlerContext
-    ) throws(TLSError) {
+    /// Seals every full record of what was gathered and `bytes`; the rest is gathered. Calls nobody: whoever
+    /// writes again from a call of ours finds everything in order.
+    private func seal(_ bytes: inout ByteBuffer) throws(TLSError) {
         let record = TLSSession.recordBytes
         let held = gathered.readableBytes
         guard held + bytes.readableBytes >= record else {
@@ -74,18 +74,44 @@ extension TLSServerHandler {
             return
         }
         if held > 0 {
-            if var head = bytes.readSlice(length: record - held) { gathered.writeBuffer(&head) }
-            try sealRecord(of: &gathered, record, expecting: record + bytes.readableBytes, context)
+            if var head = bytes.readSlice(length: record - held) { gather(&head) }
+            makeRoom(record, expecting: record + bytes.readableBytes)
+            try session.seal(record, of: &gathered, into: &sealed)
             emptyGathered()
         }
         while bytes.readableBytes >= record {
-            try sealRecord(of: &bytes, record, expecting: bytes.readableBytes, context)
+            makeRoom(record, expecting: bytes.readableBytes)
+            try session.seal(record, of: &bytes, into: &sealed)
         }
         gather(&bytes)
     }
 
+    /// Seals all that was gathered, the last record short. False when that failed and the connection is ending.
+    func sealGathered(_ context: ChannelHandlerContext) -> Bool {
+        guard gathered.readableBytes > 0, !outputFinished else { return true }
+        do {
+            while gathered.readableBytes > 0 {
+                let count = min(gathered.readableBytes, TLSSession.recordBytes)
+                makeRoom(count, expecting: gathered.readableBytes)
+                try session.seal(count, of: &gathered, into: &sealed)
+            }
+        } catch {
+            fail(error, context)
+            return false
+        }
+        emptyGathered()
+        return true
+    }
+
     private func gather(_ bytes: inout ByteBuffer) {
+        let count = gathered.readableBytes + bytes.readableBytes
         guard bytes.readableBytes > 0 else { return }
+        if count > gathered.capacity {
+            // Grows once or twice, not by doubling from nothing.
+            gathered.reserveCapacity(
+                count <= Self.keptBytesMax
+                    ? Self.keptBytesMax : max(count, TLSSession.recordBytes))
+        }
         gathered.writeBuffer(&bytes)
     }
 
@@ -97,41 +123,18 @@ extension TLSServerHandler {
         }
     }
 
-    /// Seals one record. Sealed bytes beyond a piece go to the channel unflushed, so that its writability counts
-    /// them and no buffer grows by copying.
-    private func sealRecord(
-        of bytes: inout ByteBuffer, _ count: Int, expecting: Int, _ context: ChannelHandlerContext
-    ) throws(TLSError) {
+    /// Makes room for a record of `count` bytes, of `expecting` in all. Full pieces queue for the channel, so
+    /// that its writability counts them and no buffer grows by copying.
+    private func makeRoom(_ count: Int, expecting: Int) {
         let needed = count + TLSSession.recordOverheadBytes
         if sealed.readableBytes > 0, sealed.readableBytes + needed > Self.pieceBytes {
-            let piece = takeSealed()
-            context.write(wrapOutboundOut(piece), promise: nil)
+            pieces.append(Piece(bytes: takeSealed(), promise: nil, flush: false))
         }
         if sealed.readableBytes == 0 {
-            let records = min(
-                (expecting + TLSSession.recordBytes - 1) / TLSSession.recordBytes,
-                Self.pieceRecords)
             let ahead = min(expecting, Self.pieceRecords * TLSSession.recordBytes)
+            let records = (ahead + TLSSession.recordBytes - 1) / TLSSession.recordBytes
             prepareSealed(room: ahead + records * TLSSession.recordOverheadBytes)
         }
-        try session.seal(count, of: &bytes, into: &sealed)
-    }
-
-    /// Seals all that was gathered, the last record short. False when that failed and the connection is ending.
-    func sealGathered(_ context: ChannelHandlerContext) -> Bool {
-        guard gathered.readableBytes > 0, !outputFinished else { return true }
-        do {
-            while gathered.readableBytes > 0 {
-                let count = min(gathered.readableBytes, TLSSession.recordBytes)
-                try sealRecord(
-                    of: &gathered, count, expecting: gathered.readableBytes, context)
-            }
-        } catch {
-            fail(error, context)
-            return false
-        }
-        emptyGathered()
-        return true
     }
 
     /// Makes `sealed` ready to be appended to, without copying what the channel may still hold of it.
@@ -159,11 +162,44 @@ extension TLSServerHandler {
         // Promises of bytes that are still gathered wait on.
         let promise = gathered.readableBytes == 0 ? waiting : nil
         if promise != nil { waiting = nil }
-        guard sealed.readableBytes > 0 || promise != nil else {
+        guard sealed.readableBytes > 0 || promise != nil || !pieces.isEmpty else {
             context.flush()
             return
         }
-        let bytes = takeSealed()
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
+        send(Piece(bytes: takeSealed(), promise: promise, flush: true), context)
+    }
+
+    /// Gives a piece to the channel behind all others.
+    func send(_ piece: Piece, _ context: ChannelHandlerContext) {
+        guard !pieces.isEmpty else {
+            give(piece, context)
+            return
+        }
+        pieces.append(piece)
+        givePieces(context)
+    }
+
+    /// Gives what has queued. The channel may call the pipeline from within, and the pipeline may write and flush
+    /// again: that call finds the pieces that are still ahead of its own, gives them first, and leaves none to
+    /// the outer call. So the channel counts every byte at once, and its writability is true.
+    private func givePieces(_ context: ChannelHandlerContext) {
+        while piecesGiven < pieces.count {
+            let piece = pieces[piecesGiven]
+            pieces[piecesGiven].bytes = ByteBuffer()
+            piecesGiven += 1
+            if piecesGiven == pieces.count {
+                pieces = []
+                piecesGiven = 0
+            }
+            give(piece, context)
+        }
+    }
+
+    private func give(_ piece: Piece, _ context: ChannelHandlerContext) {
+        if piece.flush {
+            context.writeAndFlush(wrapOutboundOut(piece.bytes), promise: piece.promise)
+        } else {
+            context.write(wrapOutboundOut(piece.bytes), promise: piece.promise)
+        }
     }
 }

@@ -29,7 +29,7 @@ package final class TLSServerHandler: ChannelDuplexHandler {
 
     /// Buffers larger than this are let go as soon as they are empty, in bytes: what an idle connection keeps.
     static let keptBytesMax = 4_096
-    /// Sealed bytes are handed to the channel, unflushed, in pieces of this size: three records.
+    /// Sealed bytes are given to the channel, unflushed, in pieces of this size: three records.
     static let pieceBytes = 65_536
     static let pieceRecords = 3
 
@@ -47,6 +47,16 @@ package final class TLSServerHandler: ChannelDuplexHandler {
     var gathered = ByteBuffer()
     /// Sealed, and not yet given to the channel.
     var sealed = ByteBuffer()
+    /// Sealed bytes on their way to the channel, in order.
+    struct Piece {
+        var bytes: ByteBuffer
+        var promise: EventLoopPromise<Void>?
+        var flush: Bool
+    }
+    /// Sealed, and before `sealed`. Empty whenever no call of this handler is under way.
+    var pieces: [Piece] = []
+    /// How many of them the channel has got already.
+    var piecesGiven = 0
     /// Who waits for what is in `gathered` and `sealed`.
     var waiting: EventLoopPromise<Void>?
     var flushHeld = false

@@ -247,10 +247,18 @@ import Testing
         var connection = TLSConnectionSettings()
         connection.handshakeTimeout = .milliseconds(50)
         try withServer(connection: connection) { port, reports, _ in
-            let run = try shell(["timeout", "5", "nc", "127.0.0.1", "\(port)"], input: "\u{16}")
-            if run.status == 127 { return }
-            #expect(reports.wait { reports.inactive.load(ordering: .relaxed) == 1 })
-            #expect(reports.errors.withLock { !$0.isEmpty })
+            for sent in [[], [22], [22, 3, 1, 2, 0, 1]] as [[UInt8]] {
+                let socket = try SocketClient.connectPlain(port: port)
+                defer { close(socket) }
+                #expect(unsafe send(socket, sent, sent.count, 0) == sent.count)
+                var bytes = [UInt8](repeating: 0, count: 64)
+                // The server's end of the stream, and not a moment of ours.
+                #expect(unsafe recv(socket, &bytes, bytes.count, 0) == 0)
+            }
+            #expect(reports.wait { reports.inactive.load(ordering: .relaxed) == 3 })
+            #expect(
+                reports.errors.withLock { $0.map(\.code) }
+                    == Array(repeating: .handshakeTimeout, count: 3))
         }
     }
 

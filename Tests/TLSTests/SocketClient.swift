@@ -14,7 +14,8 @@ import Testing
         let what: String
     }
 
-    init(port: Int, trust: String, protocols: [String] = ["sluice/1"]) throws {
+    /// A TCP connection and nothing more; the caller closes it.
+    static func connectPlain(port: Int) throws -> Int32 {
         let file = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard file >= 0 else { throw Failure(what: "socket") }
         var address = sockaddr_in()
@@ -26,9 +27,18 @@ import Testing
                 unsafe connect(file, address, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard connected == 0, let context = unsafe SSL_CTX_new(TLS_client_method()) else {
+        guard connected == 0 else {
             Glibc.close(file)
             throw Failure(what: "connect \(errno)")
+        }
+        return file
+    }
+
+    init(port: Int, trust: String, protocols: [String] = ["sluice/1"]) throws {
+        let file = try Self.connectPlain(port: port)
+        guard let context = unsafe SSL_CTX_new(TLS_client_method()) else {
+            Glibc.close(file)
+            throw Failure(what: "SSL_CTX_new")
         }
         _ = unsafe SSL_CTX_load_verify_file(context, trust)
         unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)

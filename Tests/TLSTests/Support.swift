@@ -154,6 +154,8 @@ final class SocketWatch: ChannelOutboundHandler {
     var reads = 0
     var writes: [Int] = []
     var flushes = 0
+    /// Called once, from within the next write: as a channel that stops being writable calls the pipeline.
+    var onWrite: (() -> Void)?
 
     func read(context: ChannelHandlerContext) {
         reads += 1
@@ -163,6 +165,9 @@ final class SocketWatch: ChannelOutboundHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         writes.append(unwrapOutboundIn(data).readableBytes)
         context.write(data, promise: promise)
+        let call = onWrite
+        onWrite = nil
+        call?()
     }
 
     func flush(context: ChannelHandlerContext) {

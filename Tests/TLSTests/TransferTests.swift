@@ -165,6 +165,39 @@ import Testing
         }
     }
 
+    @Test func `a write from within a write comes behind it`() throws {
+        for flushing in [true, false] {
+            let pair = try opened()
+            let first = pattern(300_000, seed: 1)
+            let second = pattern(200_000, seed: 2)
+            let third = pattern(100, seed: 3)
+            var kept: [Int] = []
+            pair.watch.onWrite = {
+                pair.watch.onWrite = {
+                    pair.write(third, flush: true).assumeIsolated().whenSuccess { kept.append(3) }
+                }
+                pair.write(second, flush: flushing).assumeIsolated().whenSuccess { kept.append(2) }
+            }
+            pair.write(first, flush: false).assumeIsolated().whenSuccess { kept.append(1) }
+            pair.channel.flush()
+            #expect(try pair.read() == first + second + third)
+            #expect(kept.sorted() == [1, 2, 3])
+        }
+    }
+
+    @Test func `a close from within a write comes behind it`() throws {
+        let pair = try opened()
+        let bytes = pattern(300_000)
+        pair.watch.onWrite = { pair.channel.close(promise: nil) }
+        pair.write(bytes, flush: false)
+        pair.channel.flush()
+        let received = try pair.read()
+        // Closing fails what was not flushed; what came is a beginning, and the end is said.
+        #expect(received == Array(bytes.prefix(received.count)))
+        #expect(pair.client.finished)
+        #expect(pair.recorder.log == ["inactive"])
+    }
+
     @Test func `writes that were not flushed fail when the channel closes`() throws {
         let pair = try opened()
         let lost = pair.write([1, 2, 3], flush: false)
