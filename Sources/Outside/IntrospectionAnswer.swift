@@ -1,16 +1,16 @@
 // What an introspection answer means (RFC 7662 section 2.2). Pure: bytes, expectations and the wall clock in,
 // a verdict out. Strict in meaning, lenient in form: only `"active": true` lets anybody in.
 
-import Contract
+package import Contract
 
 /// Why an answer means nothing. It is the issuer's fault, never the token's: the caller gets UNAVAILABLE.
-enum AnswerFault: Error, Equatable, CustomStringConvertible {
+package enum AnswerFault: Error, Equatable, CustomStringConvertible {
     case json(JSONFault)
     case notAnObject
     case wrongType(member: String)
     case unreadableText(member: String)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .json(let fault): "bad JSON (\(fault.kind.rawValue) at byte \(fault.position))"
         case .notAnObject: "the answer is no JSON object"
@@ -21,20 +21,27 @@ enum AnswerFault: Error, Equatable, CustomStringConvertible {
 }
 
 /// What the settings demand of an answer.
-struct AnswerExpectation: Sendable, Equatable {
+package struct AnswerExpectation: Sendable, Equatable {
     /// The issuer's name in the settings.
-    var issuerName: String
+    package var issuerName: String
     /// Must be in `aud`; nil: any.
-    var audience: String?
+    package var audience: String?
     /// Must be `iss` when the answer has one; nil: any.
-    var issuer: String?
+    package var issuer: String?
     /// How far the issuer's clock may be off, in seconds.
-    var skewSeconds: Int64
+    package var skewSeconds: Int64
+
+    package init(issuerName: String, audience: String?, issuer: String?, skewSeconds: Int64) {
+        self.issuerName = issuerName
+        self.audience = audience
+        self.issuer = issuer
+        self.skewSeconds = skewSeconds
+    }
 }
 
-enum IntrospectionAnswer {
+package enum IntrospectionAnswer {
     /// - Parameter now: seconds since 1970.
-    static func read(
+    package static func read(
         _ bytes: [UInt8], expectation: AnswerExpectation, now: Int64
     ) throws(AnswerFault) -> Verdict {
         let answer: JSONValue
@@ -132,7 +139,7 @@ enum IntrospectionAnswer {
     }
 
     /// RFC 4648 section 5 without padding; nil when it is not that, or not in its only form.
-    static func base64URL(_ text: String) -> [UInt8]? {
+    package static func base64URL(_ text: String) -> [UInt8]? {
         var bytes: [UInt8] = []
         var bits: UInt32 = 0
         var count = 0

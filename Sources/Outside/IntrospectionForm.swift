@@ -1,12 +1,12 @@
 // The question of an introspection: form and credentials as bytes (RFC 7662 section 2.1).
 
-import Contract
+package import Contract
 import Foundation
 
-enum IntrospectionForm {
+package enum IntrospectionForm {
     /// `application/x-www-form-urlencoded`, in a form that percent-decoders read as well: everything but
     /// letters, digits, `-`, `.` and `_` is escaped, also the space.
-    static func encode(_ bytes: some Sequence<UInt8>, into form: inout [UInt8]) {
+    package static func encode(_ bytes: some Sequence<UInt8>, into form: inout [UInt8]) {
         let digits = Array("0123456789ABCDEF".utf8)
         for byte in bytes {
             switch byte {
@@ -23,7 +23,7 @@ enum IntrospectionForm {
     }
 
     /// The body. Holds the token, so it is handed to the connection and nowhere else.
-    static func body(token: Secret, settings: IntrospectionSettings) -> [UInt8] {
+    package static func body(token: Secret, settings: IntrospectionSettings) -> [UInt8] {
         var form = Array("token=".utf8)
         token.reveal { encode($0, into: &form) }
         form.append(contentsOf: "&token_type_hint=access_token".utf8)
@@ -37,7 +37,7 @@ enum IntrospectionForm {
     }
 
     /// The value of the Authorization header; nil when the credentials travel in the form.
-    static func authorization(_ settings: IntrospectionSettings) -> Secret? {
+    package static func authorization(_ settings: IntrospectionSettings) -> Secret? {
         guard settings.clientAuthentication == .basic else { return nil }
         var pair: [UInt8] = []
         switch settings.credentialEncoding {

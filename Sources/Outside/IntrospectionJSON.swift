@@ -2,7 +2,7 @@
 // take the last of two equal keys without a word, and an answer that means two things must mean nothing.
 
 /// A JSON value. An object keeps its members in order; its keys are unique.
-enum JSONValue: Equatable, Sendable {
+package enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     /// Written without fraction and exponent, and within 64 bits.
@@ -14,14 +14,14 @@ enum JSONValue: Equatable, Sendable {
     case object([(key: String, value: JSONValue)])
 
     /// The member of an object; nil when it is missing or null, which mean the same here.
-    subscript(key: String) -> JSONValue? {
+    package subscript(key: String) -> JSONValue? {
         guard case .object(let members) = self,
             let value = members.first(where: { $0.key == key })?.value, value != .null
         else { return nil }
         return value
     }
 
-    static func == (left: JSONValue, right: JSONValue) -> Bool {
+    package static func == (left: JSONValue, right: JSONValue) -> Bool {
         switch (left, right) {
         case (.null, .null), (.otherNumber, .otherNumber): true
         case (.bool(let left), .bool(let right)): left == right
@@ -36,24 +36,24 @@ enum JSONValue: Equatable, Sendable {
 }
 
 /// What was wrong with a JSON text, and at which byte.
-struct JSONFault: Error, Equatable {
-    enum Kind: String, Sendable {
+package struct JSONFault: Error, Equatable {
+    package enum Kind: String, Sendable {
         case syntax, encoding, duplicateKey, tooDeep, tooMany, trailing, unfinished
     }
-    var kind: Kind
-    var position: Int
+    package var kind: Kind
+    package var position: Int
 }
 
 /// Reads one value; `depthMax` levels, `valuesMax` values in all.
-struct JSONReader {
-    static let depthMax = 8
-    static let valuesMax = 4_096
+package struct JSONReader {
+    package static let depthMax = 8
+    package static let valuesMax = 4_096
 
     private let bytes: [UInt8]
     private var position = 0
     private var values = 0
 
-    static func read(_ bytes: [UInt8]) throws(JSONFault) -> JSONValue {
+    package static func read(_ bytes: [UInt8]) throws(JSONFault) -> JSONValue {
         var reader = JSONReader(bytes: bytes)
         let value = try reader.value(depth: 0)
         reader.skipSpace()
