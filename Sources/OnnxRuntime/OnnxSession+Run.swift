@@ -187,8 +187,7 @@ extension OnnxSession {
             let byteCount = try unsafe byteCount(of: value, datatype, shape)
             total = OnnxSession.aligned(total) + byteCount
             guard total <= outputBytesMax else {
-                throw tooLong(
-                    Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))
+                throw tooLong(name, datatype, shape)
             }
             tensors.append(
                 Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))

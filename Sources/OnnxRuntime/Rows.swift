@@ -121,7 +121,7 @@ extension ByteBuffer {
     /// Where the readable bytes start. Valid for as long as somebody holds the buffer or a slice of it and nobody
     /// writes: a write into storage that is held twice goes to a copy.
     @inline(__always)
-    var address: UnsafeRawPointer? { unsafe withUnsafeReadableBytes { unsafe $0.baseAddress } }
+    var address: UnsafeRawPointer? { unsafe withUnsafeReadableBytes { $0.baseAddress } }
 
     /// True when the readable bytes start at a multiple of `width`, as C wants elements of that many bytes.
     @inline(__always)
