@@ -20,6 +20,17 @@ package struct Shape: Sendable {
         for dimension in dimensions where !append(dimension) { return nil }
     }
 
+    /// The shape of the first `rank` numbers of `row`, or nil when `rank` is not within 0...8. For kits which
+    /// hold rows as C wants them.
+    package init?(row: InlineArray<8, Int64>, rank: Int) {
+        guard rank >= 0 && rank <= Shape.rankMax else { return nil }
+        storage = row
+        self.rank = rank
+    }
+
+    /// The dimensions, and whatever lies behind them: only the first ``rank`` mean something.
+    package var row: InlineArray<8, Int64> { storage }
+
     /// Adds a dimension at the end; false when the shape is full.
     package mutating func append(_ dimension: Int64) -> Bool {
         guard rank < Shape.rankMax else { return false }

@@ -3,6 +3,20 @@
 import COnnxRuntime
 import Contract
 
+/// What a run asks of a datatype, looked up once a session.
+struct TensorKind: Sendable {
+    let datatype: ElementType
+    let engineType: ONNXTensorElementDataType
+    /// Bytes of an element; 0 for BYTES.
+    let width: Int
+
+    init(_ datatype: ElementType) {
+        self.datatype = datatype
+        engineType = datatype.engineType
+        width = datatype.width ?? 0
+    }
+}
+
 extension ElementType {
     /// The engine's number for this datatype.
     var engineType: ONNXTensorElementDataType {

@@ -7,7 +7,6 @@ import COnnxRuntime
 @safe struct Engine: Sendable {
     // Immutable memory of the library, there until the process ends.
     nonisolated(unsafe) let api: UnsafePointer<OrtApi>
-    let version: String
 
     /// Where the library is looked for when nobody names it, in this order.
     static let places = [
@@ -19,7 +18,8 @@ import COnnxRuntime
         "Run scripts/setup (make setup) to install it, or name the library by SLUICE_ONNXRUNTIME"
 
     /// Opens the library at `path`, or else the one SLUICE_ONNXRUNTIME names, or else the first of ``places``.
-    init(path: String?) throws(EngineFailure) {
+    /// Returns its version too, for example `1.31.1`.
+    static func open(at path: String?) throws(EngineFailure) -> (engine: Engine, version: String) {
         var candidates = Engine.places
         if let path {
             candidates = [path]
@@ -29,9 +29,7 @@ import COnnxRuntime
         var reasons: [String] = []
         for candidate in candidates {
             switch Engine.open(candidate) {
-            case .success(let engine):
-                self = engine
-                return
+            case .success(let opened): return opened
             case .failure(.libraryMissing(let reason)): reasons.append(reason)
             case .failure(let failure): throw failure
             }
@@ -41,12 +39,11 @@ import COnnxRuntime
                 + Engine.mend)
     }
 
-    private init(api: UnsafePointer<OrtApi>, version: String) {
-        unsafe self.api = unsafe api
-        self.version = version
-    }
+    private init(api: UnsafePointer<OrtApi>) { unsafe self.api = unsafe api }
 
-    private static func open(_ path: String) -> Result<Engine, EngineFailure> {
+    private static func open(
+        _ path: String
+    ) -> Result<(engine: Engine, version: String), EngineFailure> {
         let capacity = 256
         return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 2 * capacity) {
             texts in
@@ -55,7 +52,7 @@ import COnnxRuntime
             var api: UnsafePointer<OrtApi>?
             let opening = unsafe COnnxRuntime_open(path, &api, version, reason, capacity)
             if let api = unsafe api, opening == COnnxRuntimeOpened {
-                return .success(unsafe Engine(api: api, version: String(cString: version)))
+                return .success((unsafe Engine(api: api), unsafe String(cString: version)))
             }
             if opening == COnnxRuntimeTooOld {
                 return .failure(

@@ -39,14 +39,15 @@ package struct OnnxEnvironmentSettings: Sendable {
     nonisolated(unsafe) let runOptions: OpaquePointer
 
     /// The library's version, for example `1.31.1`.
-    package var version: String { engine.version }
+    package let version: String
 
     /// Opens the library and starts the engine. Throws `libraryMissing`, `versionTooOld` or `loadFailed`.
     package init(_ settings: OnnxEnvironmentSettings = OnnxEnvironmentSettings())
         throws(EngineFailure)
     {
-        let engine = try Engine(path: settings.library)
+        let (engine, version) = try Engine.open(at: settings.library)
         self.engine = engine
+        self.version = version
         EngineLog.forward(to: settings.log)
         let environment = try unsafe OnnxEnvironment.start(engine, settings)
         unsafe self.environment = unsafe environment

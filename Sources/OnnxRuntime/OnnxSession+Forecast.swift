@@ -5,27 +5,33 @@ import Contract
 import NIOCore
 
 extension OnnxSession {
-    /// Runs with every output in its place. Returns nil when the engine refused, which may be the forecast's fault:
-    /// the row is then as it was before, for a run without it. Throws `terminated` and `runFailed` (too many bytes).
+    /// Runs with every output in its place, when the forecast tells them. Returns nil when the engine refused, which
+    /// may be the forecast's fault: the row is then as it was before, for a run without it. Throws `terminated`,
+    /// and `runFailed` when the outputs are too many bytes.
     func runForecast(
-        _ inputs: [Tensor], _ outputs: [Int], _ terminator: RunTerminator?,
-        _ values: borrowing ValueRow
+        _ inputCount: Int, _ outputs: [Int], _ terminator: RunTerminator?,
+        _ values: borrowing ValueRow, batch: Int64
     ) throws(EngineFailure) -> [Tensor]? {
-        guard var tensors = forecastTensors(inputs, outputs) else { return nil }
         var total = 0
-        for tensor in tensors {
-            guard let length = OnnxSession.byteCount(tensor) else { return nil }
+        for index in outputs {
+            guard let rule = forecast.rules[index],
+                let length = rule.byteCount(batch: batch)
+            else { return nil }
+            guard length <= outputBytesMax - OnnxSession.aligned(total) else {
+                throw tooLong(
+                    signature.outputs[index].name, rule.kind.datatype,
+                    Shape(row: rule.row(batch: batch), rank: rule.rank) ?? Shape())
+            }
             total = OnnxSession.aligned(total) + length
-            guard total <= outputBytesMax else { throw tooLong(tensor) }
         }
         guard total > 0 else { return nil }
         var buffer = ByteBufferAllocator().buffer(capacity: total)
         var failure: EngineFailure?
         unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: total) { memory in
             do throws(EngineFailure) {
-                try unsafe place(tensors, in: memory, values, after: inputs.count)
-                // The memory stays where it is until this closure returns, and the values only point into it.
-                try execute(inputs.count, outputs, terminator, values)
+                try unsafe place(outputs, in: memory, values, after: inputCount, batch: batch)
+                // The memory stays where it is until this closure returns; the values only point into it.
+                try execute(inputCount, outputs, terminator, values)
                 return total
             } catch {
                 failure = error
@@ -34,73 +40,60 @@ extension OnnxSession {
         }
         if let failure {
             if failure == .terminated { throw failure }
-            values.release(from: inputs.count)
+            values.release(from: inputCount)
             return nil
         }
-        OnnxSession.slice(buffer, into: &tensors)
-        return tensors
-    }
-
-    private func forecastTensors(_ inputs: [Tensor], _ outputs: [Int]) -> [Tensor]? {
-        var tensors: [Tensor] = []
-        tensors.reserveCapacity(outputs.count)
-        for index in outputs {
-            guard let shape = forecast.shape(of: index, for: inputs) else { return nil }
-            tensors.append(
-                Tensor(
-                    name: signature.outputs[index].name,
-                    datatype: signature.outputs[index].datatype, shape: shape, bytes: ByteBuffer()))
-        }
-        return tensors
+        return tensors(outputs, in: buffer, batch: batch)
     }
 
     /// Makes a value for each output, over its part of `memory`.
     private func place(
-        _ tensors: [Tensor], in memory: UnsafeMutableRawBufferPointer,
-        _ values: borrowing ValueRow, after inputCount: Int
+        _ outputs: [Int], in memory: UnsafeMutableRawBufferPointer,
+        _ values: borrowing ValueRow, after inputCount: Int, batch: Int64
     ) throws(EngineFailure) {
         guard let base = memory.baseAddress else { throw .runFailed("no memory for the outputs") }
-        let engine = environment.engine
+        let api = unsafe environment.engine.api
         var end = 0
-        for position in tensors.indices {
+        for position in outputs.indices {
+            guard let rule = forecast.rules[outputs[position]],
+                let length = rule.byteCount(batch: batch)
+            else { throw .runFailed("an output cannot be told") }
             let start = OnnxSession.aligned(end)
             while end < start {
                 unsafe memory[end] = 0
                 end += 1
             }
-            guard let length = OnnxSession.byteCount(tensors[position]),
-                length <= memory.count - start
-            else { throw .runFailed("the outputs do not fit their memory") }
-            let datatype = tensors[position].datatype
-            try unsafe tensors[position].shape.withDimensions {
-                dimensions, rank throws(EngineFailure) in
-                try unsafe engine.check(
+            precondition(length <= memory.count - start, "the outputs fit their memory")
+            try unsafe withDimensions(rule.row(batch: batch)) { dimensions throws(EngineFailure) in
+                try unsafe environment.engine.check(
                     COnnxRuntime_CreateTensorWithData(
-                        engine.api, environment.memory, base + start, length, dimensions, rank,
-                        datatype.engineType, values.slot(inputCount + position)), .run)
+                        api, environment.memory, base + start, length, dimensions, rule.rank,
+                        rule.kind.engineType, values.slot(inputCount + position)), .run)
             }
             end = start + length
         }
     }
 
-    /// The bytes of a tensor of numbers; nil for strings and impossible shapes.
-    static func byteCount(_ tensor: borrowing Tensor) -> Int? {
-        guard let width = tensor.datatype.width, let elements = tensor.shape.elementCount,
-            case let (length, overflow) = elements.multipliedReportingOverflow(by: width), !overflow
-        else { return nil }
-        return length
-    }
-
-    /// Gives each tensor its part of `buffer`, in which they lie one after the other, each at a multiple of 8.
-    private static func slice(_ buffer: ByteBuffer, into tensors: inout [Tensor]) {
+    /// The answer: each output with its part of `buffer`.
+    private func tensors(_ outputs: [Int], in buffer: ByteBuffer, batch: Int64) -> [Tensor] {
+        var tensors: [Tensor] = []
+        tensors.reserveCapacity(outputs.count)
         var end = 0
-        for position in tensors.indices {
-            let start = aligned(end)
-            let length = byteCount(tensors[position]) ?? 0
+        for index in outputs {
+            guard let rule = forecast.rules[index],
+                let length = rule.byteCount(batch: batch),
+                let shape = Shape(row: rule.row(batch: batch), rank: rule.rank)
+            else { preconditionFailure("the same was told before the run") }
+            let start = OnnxSession.aligned(end)
             end = start + length
-            if length > 0, let part = buffer.getSlice(at: start, length: length) {
-                tensors[position].bytes = part
-            }
+            tensors.append(
+                Tensor(
+                    name: signature.outputs[index].name, datatype: rule.kind.datatype,
+                    shape: shape,
+                    bytes: length > 0
+                        ? buffer.getSlice(at: start, length: length) ?? ByteBuffer()
+                        : ByteBuffer()))
         }
+        return tensors
     }
 }

@@ -50,13 +50,16 @@ extension OnnxSession {
         defer { extendLifetime(inputs) }
         let values = unsafe ValueRow(environment.engine, in: slots)
         try unsafe wrap(inputs, values, scratch)
-        let tells = forecast.tells(outputs)
-        if tells, let tensors = try runForecast(inputs, outputs, terminator, values) {
+        let batch = OutputForecast.batch(of: inputs)
+        let isTold = forecast.tells(outputs, batch: batch)
+        if isTold,
+            let tensors = try runForecast(inputs.count, outputs, terminator, values, batch: batch)
+        {
             return tensors
         }
         try execute(inputs.count, outputs, terminator, values)
         let tensors = try collect(outputs, values, after: inputs.count)
-        forecast.learn(tensors, outputs, from: inputs, afterFailure: tells)
+        forecast.learn(tensors, outputs, batch: batch, afterFailure: isTold)
         return tensors
     }
 
@@ -72,23 +75,23 @@ extension OnnxSession {
         // Never empty, so that there is an address for tensors without elements.
         var scratchBytes = OnnxSession.scratchAlignment
         for index in inputs.indices {
-            let datatype = signature.inputs[index].datatype
-            guard inputs[index].datatype == datatype else {
+            let kind = inputKinds[index]
+            guard inputs[index].datatype == kind.datatype else {
                 throw .invalidInput(
-                    "input '\(signature.inputs[index].name)' is \(datatype), "
+                    "input '\(signature.inputs[index].name)' is \(kind.datatype), "
                         + "not \(inputs[index].datatype)")
             }
-            guard let width = datatype.width else { continue }
+            guard kind.width > 0 else { continue }
             let byteCount = inputs[index].bytes.readableBytes
             guard let elements = inputs[index].shape.elementCount,
-                case let (expected, overflow) = elements.multipliedReportingOverflow(by: width),
+                case let (expected, overflow) = elements.multipliedReportingOverflow(by: kind.width),
                 !overflow, expected == byteCount
             else {
                 throw .invalidInput(
-                    "input '\(signature.inputs[index].name)' of \(datatype) "
+                    "input '\(signature.inputs[index].name)' of \(kind.datatype) "
                         + "\(inputs[index].shape) has \(byteCount) bytes")
             }
-            if !inputs[index].bytes.isAligned(to: width) {
+            if !inputs[index].bytes.isAligned(to: kind.width) {
                 scratchBytes += OnnxSession.padded(byteCount)
             }
         }
@@ -118,17 +121,16 @@ extension OnnxSession {
         guard let base = scratch.baseAddress else { throw .runFailed("no scratch memory") }
         var used = OnnxSession.scratchAlignment
         for index in inputs.indices {
-            let datatype = signature.inputs[index].datatype
-            guard let width = datatype.width else {
+            let kind = inputKinds[index]
+            guard kind.width > 0 else {
                 try unsafe StringTensor.fill(
                     values.slot(index), with: inputs[index], environment)
                 continue
             }
             let byteCount = inputs[index].bytes.readableBytes
-            // The address outlives the closure because `inputs` holds the storage and nobody writes into storage
-            // that is held twice.
-            var data = unsafe inputs[index].bytes.withUnsafeReadableBytes { $0.baseAddress }
-            if !inputs[index].bytes.isAligned(to: width) {
+            // `inputs` holds the bytes until the run is over.
+            var data = unsafe inputs[index].bytes.address
+            if !inputs[index].bytes.isAligned(to: kind.width) {
                 let copy = unsafe base + used
                 if let data = unsafe data {
                     unsafe copy.copyMemory(from: data, byteCount: byteCount)
@@ -137,12 +139,13 @@ extension OnnxSession {
                 used += OnnxSession.padded(byteCount)
             }
             let engine = environment.engine
-            try unsafe inputs[index].shape.withDimensions {
-                dimensions, rank throws(EngineFailure) in
+            let rank = inputs[index].shape.rank
+            try unsafe withDimensions(inputs[index].shape.row) {
+                dimensions throws(EngineFailure) in
                 try unsafe engine.check(
                     COnnxRuntime_CreateTensorWithData(
                         engine.api, environment.memory, data ?? UnsafeRawPointer(base), byteCount,
-                        dimensions, rank, datatype.engineType, values.slot(index)), .run)
+                        dimensions, rank, kind.engineType, values.slot(index)), .run)
             }
         }
     }
@@ -184,8 +187,7 @@ extension OnnxSession {
             let byteCount = try unsafe byteCount(of: value, datatype, shape)
             total = OnnxSession.aligned(total) + byteCount
             guard total <= outputBytesMax else {
-                throw tooLong(
-                    Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))
+                throw tooLong(name, datatype, shape)
             }
             tensors.append(
                 Tensor(name: name, datatype: datatype, shape: shape, bytes: ByteBuffer()))
@@ -272,9 +274,9 @@ extension OnnxSession {
 
     static func aligned(_ byteCount: Int) -> Int { (byteCount + 7) & ~7 }
 
-    func tooLong(_ tensor: Tensor) -> EngineFailure {
+    func tooLong(_ name: String, _ datatype: ElementType, _ shape: Shape) -> EngineFailure {
         .runFailed(
             "the outputs have more than \(outputBytesMax) bytes, the most allowed; "
-                + "'\(tensor.name)' is \(tensor.datatype) \(tensor.shape)")
+                + "'\(name)' is \(datatype) \(shape)")
     }
 }

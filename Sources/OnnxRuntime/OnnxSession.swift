@@ -32,6 +32,7 @@ package struct OnnxSessionOptions: Sendable, Equatable {
     // (onnxruntime_c_api.h, OrtApi::Run).
     nonisolated(unsafe) let session: OpaquePointer
     // Never written after the initialiser.
+    let inputKinds: [TensorKind]
     let inputNames: NameTable
     let outputNames: NameTable
     let forecast: OutputForecast
@@ -50,6 +51,7 @@ package struct OnnxSessionOptions: Sendable, Equatable {
             let outputs = try reader.read(.outputs)
             signature = Signature(inputs: inputs.specifications, outputs: outputs.specifications)
             forecast = OutputForecast(signature)
+            inputKinds = signature.inputs.map { TensorKind($0.datatype) }
             inputNames = NameTable(inputs.names)
             outputNames = NameTable(outputs.names)
         } catch {

@@ -84,14 +84,17 @@ import NIOCore
     /// Calls `body` with the row of the names at `indices`, of which there is at least one.
     func withNames<Result>(of indices: [Int], _ body: (UnsafePointer<Name>) -> Result) -> Result {
         let first = indices[0]
-        precondition(indices.allSatisfy { $0 >= 0 && $0 < count }, "no such name")
+        var isRun = true
+        for position in indices.indices {
+            let index = indices[position]
+            precondition(index >= 0 && index < count, "no such name")
+            isRun = isRun && index == first + position
+        }
         guard let base = unsafe base else {
             preconditionFailure("an index was within an empty table")
         }
         // Usually all outputs or the first of them: then the table itself is the row.
-        if indices.indices.allSatisfy({ indices[$0] == first + $0 }) {
-            return unsafe body(base + first)
-        }
+        if isRun { return unsafe body(base + first) }
         return unsafe withUnsafeTemporaryAllocation(of: Name.self, capacity: indices.count) { row in
             for (position, index) in indices.enumerated() {
                 unsafe row.initializeElement(at: position, to: names[index])
@@ -102,28 +105,27 @@ import NIOCore
     }
 }
 
-extension Shape {
-    /// Calls `body` with the dimensions as C wants them, and their number.
-    @inline(__always)
-    func withDimensions(
-        _ body: (UnsafePointer<Int64>, Int) throws(EngineFailure) -> Void
-    ) throws(EngineFailure) {
-        var row = InlineArray<8, Int64>(repeating: 0)
-        for index in 0..<rank { row[index] = self[index] }
-        try unsafe withUnsafePointer(to: &row) { pointer throws(EngineFailure) in
-            // An InlineArray is its elements, one after the other (SE-0453).
-            let first = unsafe UnsafeRawPointer(pointer).assumingMemoryBound(to: Int64.self)
-            try unsafe body(first, rank)
-        }
+/// Calls `body` with a row of dimensions as C wants them.
+@inline(__always)
+func withDimensions(
+    _ row: InlineArray<8, Int64>,
+    _ body: (UnsafePointer<Int64>) throws(EngineFailure) -> Void
+) throws(EngineFailure) {
+    try unsafe withUnsafePointer(to: row) { pointer throws(EngineFailure) in
+        // An InlineArray is its elements, one after the other (SE-0453).
+        try unsafe body(UnsafeRawPointer(pointer).assumingMemoryBound(to: Int64.self))
     }
 }
 
 extension ByteBuffer {
+    /// Where the readable bytes start. Valid for as long as somebody holds the buffer or a slice of it and nobody
+    /// writes: a write into storage that is held twice goes to a copy.
+    @inline(__always)
+    var address: UnsafeRawPointer? { unsafe withUnsafeReadableBytes { $0.baseAddress } }
+
     /// True when the readable bytes start at a multiple of `width`, as C wants elements of that many bytes.
     @inline(__always)
     func isAligned(to width: Int) -> Bool {
-        unsafe withUnsafeReadableBytes { bytes in
-            UInt(bitPattern: bytes.baseAddress) & UInt(width - 1) == 0
-        }
+        UInt(bitPattern: unsafe address) & UInt(width - 1) == 0
     }
 }

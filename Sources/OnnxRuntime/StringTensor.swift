@@ -20,7 +20,8 @@ enum StringTensor {
         }
         try check(tensor, elements: elements)
         let engine = environment.engine
-        try unsafe tensor.shape.withDimensions { dimensions, rank throws(EngineFailure) in
+        let rank = tensor.shape.rank
+        try unsafe withDimensions(tensor.shape.row) { dimensions throws(EngineFailure) in
             try unsafe engine.check(
                 COnnxRuntime_CreateTensor(
                     engine.api, environment.allocator, dimensions, rank,
