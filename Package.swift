@@ -98,7 +98,8 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle, unixSignals,
+                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
+                unixSignals,
                 "Files", configuration, yaml,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
@@ -132,7 +133,8 @@ let package = Package(
         tests(
             "ShardsTests",
             ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio, posix, embedded]),
-        tests("BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
+        tests(
+            "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("FilesTests", ["Files"]),
         tests(

@@ -10,7 +10,8 @@ struct ConfigCommand: AsyncParsableCommand {
 
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Read a settings file and name every fault. Exit status 78 when there is one.")
+            abstract: "Read a settings file and name every fault. Exit status 78 when there is one."
+        )
         @Argument(help: "The settings, a YAML file.") var file: String
         @Flag(help: "Print JSON.") var json = false
 

@@ -30,7 +30,8 @@ struct ConnectionOptions: ParsableArguments {
 
     func validate() throws {
         guard timeout > 0, timeout <= 3_600 else {
-            throw ValidationError("--timeout is \(timeout); allowed is more than 0 and at most 3600.")
+            throw ValidationError(
+                "--timeout is \(timeout); allowed is more than 0 and at most 3600.")
         }
     }
 

@@ -15,15 +15,19 @@ struct Serve: AsyncParsableCommand {
             self-signed certificate at STATE/tls/cert.pem, models from ./models, state in ./.sluice.
             """)
 
-    @Option(help: ArgumentHelp("Settings, a YAML file; see sluice.example.yaml.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Settings, a YAML file; see sluice.example.yaml.", valueName: "file"))
     var config: String?
     @Option(help: ArgumentHelp("Where callers connect.", valueName: "host:port"))
     var listen: String?
-    @Option(help: ArgumentHelp("The folder of models, NAME/VERSION/model.onnx.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("The folder of models, NAME/VERSION/model.onnx.", valueName: "folder"))
     var models: String?
     @Option(help: ArgumentHelp("Where tokens and the certificate are kept.", valueName: "folder"))
     var state: String?
-    @Option(help: ArgumentHelp("Where probes are answered; keep it on loopback.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "Where probes are answered; keep it on loopback.", valueName: "host:port"))
     var admin: String?
 
     func run() async throws {

@@ -111,10 +111,12 @@ enum TensorJSON {
         case .uint16: elements = try tensor.values(as: UInt16.self).map(\.description)
         case .uint32: elements = try tensor.values(as: UInt32.self).map(\.description)
         case .uint64: elements = try tensor.values(as: UInt64.self).map(\.description)
-        case .bytes: elements = try tensor.blobs().map { try quoted(String(decoding: $0, as: UTF8.self)) }
+        case .bytes:
+            elements = try tensor.blobs().map { try quoted(String(decoding: $0, as: UTF8.self)) }
         default:
             throw CommandFailure(
-                .data, "output '\(tensor.name)' is \(tensor.datatype.rawValue), which JSON cannot carry")
+                .data,
+                "output '\(tensor.name)' is \(tensor.datatype.rawValue), which JSON cannot carry")
         }
         var rest = elements[...]
         return nested(tensor.shape[...], &rest)

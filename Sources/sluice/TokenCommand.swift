@@ -100,7 +100,8 @@ struct TokenCommand: AsyncParsableCommand {
                 count <= 315_360_000
             else {
                 throw CommandFailure(
-                    .usage, "--ttl '\(ttl)' is no time: allowed are 's, m, h, d' up to 3650d, or never")
+                    .usage,
+                    "--ttl '\(ttl)' is no time: allowed are 's, m, h, d' up to 3650d, or never")
             }
             return .seconds(count * unit)
         }

@@ -75,7 +75,9 @@ import Testing
         try await withTemporaryFolder { folder in
             try await withGateway(models: folder.path) { gateway in
                 try await gateway.withClient { client in
-                    let (index, ready) = (try await client.index(), try await client.isServerReady())
+                    let (index, ready) = (
+                        try await client.index(), try await client.isServerReady()
+                    )
                     #expect(index.isEmpty && ready)
                 }
             }
@@ -101,7 +103,8 @@ import Testing
                             let error = await #expect(throws: SluiceError.self) {
                                 _ = try await client.infer(broken, inputs: TokenTests.iris())
                             }
-                            #expect(error?.code == .failedPrecondition, "\(broken): \(error as Any)")
+                            #expect(
+                                error?.code == .failedPrecondition, "\(broken): \(error as Any)")
                             #expect(error?.reason == "MODEL_BROKEN")
                         }
                     }
@@ -136,7 +139,8 @@ import Testing
             reading: while true {
                 switch try await connection.next(within: 20) {
                 case .frame(let frame) where frame.type == .reply && frame.call == 1:
-                    answered = frame.header.readableBytes == 0
+                    answered =
+                        frame.header.readableBytes == 0
                         || frame.header.getInteger(at: frame.header.readerIndex, as: UInt8.self)
                             != 0x0A
                 case .frame(let frame) where frame.type == .goAway: goodbye = true

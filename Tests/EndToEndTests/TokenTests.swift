@@ -35,13 +35,16 @@ import Testing
                     #expect(error.code == .unauthenticated)
                     #expect(error.reason == "TOKEN_INACTIVE")
                 }
-                for token in ["x&client_id=other", "two words", "ü", "a\u{0}b"] {
+                for token in ["x&client_id=other", "two words", "ü", "a\u{1}b"] {
                     let error = try #require(try await Self.outcome(gateway, token: token))
                     #expect(error.code == .unauthenticated)
                     #expect(error.reason == "TOKEN_MALFORMED", "\(token)")
                 }
-                let error = try #require(try await Self.outcome(gateway, token: ""))
-                #expect(error.reason == "TOKEN_MISSING")
+                let none = try #require(try await Self.outcome(gateway, token: ""))
+                #expect(none.reason == "TOKEN_MISSING")
+                // No string of the protocol holds a NUL: that HELLO is no message, and the connection ends.
+                let broken = try #require(try await Self.outcome(gateway, token: "a\u{0}b"))
+                #expect(broken.code == .unavailable)
             }
         }
     }

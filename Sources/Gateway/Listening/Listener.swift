@@ -89,7 +89,8 @@ final class Listener: Service {
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw GatewayError(
                 .unavailable, "\(endpoint) is in use by another process",
-                mend: "Stop it, or choose another address by the setting `\(setting)` (--\(setting))")
+                mend:
+                    "Stop it, or choose another address by the setting `\(setting)` (--\(setting))")
         } catch let error as IOError where error.errnoCode == EACCES {
             throw GatewayError(
                 .permission, "no permission to listen on \(endpoint)",

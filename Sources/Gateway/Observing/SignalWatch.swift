@@ -21,7 +21,8 @@ struct SignalWatch {
         for await signal in signals {
             received += 1
             if received == 1 {
-                logger.notice("stopping: finishing calls in flight", metadata: ["signal": "\(signal)"])
+                logger.notice(
+                    "stopping: finishing calls in flight", metadata: ["signal": "\(signal)"])
                 await shutDown()
             } else {
                 logger.warning("second signal: stopping at once", metadata: ["signal": "\(signal)"])

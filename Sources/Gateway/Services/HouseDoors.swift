@@ -34,7 +34,9 @@ struct HouseDoors: Doors {
     /// The bridge is not built yet: every path is unknown.
     func openJSONDoor(on channel: any Channel, peer: Peer) throws {
         try channel.pipeline.syncOperations.addHTTPAnswers { _ in
-            .error(.notFound, "not found; this gateway speaks sluice/1 (ALPN) and has no HTTP bridge yet")
+            .error(
+                .notFound,
+                "not found; this gateway speaks sluice/1 (ALPN) and has no HTTP bridge yet")
         }
     }
 }

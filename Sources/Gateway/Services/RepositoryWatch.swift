@@ -34,12 +34,16 @@ final class RepositoryWatch: Service {
         let change = registry.replace(with: scan.models)
         for entry in change.removed { fleet.retire(entry) }
         guard isFirst || !change.isEmpty else { return }
-        for note in scan.notes { logger.notice("passed over", metadata: ["models.note": "\(note)"]) }
+        for note in scan.notes {
+            logger.notice("passed over", metadata: ["models.note": "\(note)"])
+        }
         for entry in change.added {
             guard let fault = entry.fault else { continue }
             logger.warning(
                 "a model cannot be served",
-                metadata: ["model": "\(entry.name)", "version": "\(entry.version)", "reason": "\(fault)"])
+                metadata: [
+                    "model": "\(entry.name)", "version": "\(entry.version)", "reason": "\(fault)",
+                ])
         }
         logger.info(
             "models",
@@ -59,7 +63,8 @@ final class RepositoryWatch: Service {
                     return
                 } catch {
                     // What is known goes on being served.
-                    logger.warning("the models folder cannot be read", metadata: ["error": "\(error)"])
+                    logger.warning(
+                        "the models folder cannot be read", metadata: ["error": "\(error)"])
                 }
             }
         }

@@ -13,13 +13,15 @@ enum StateFolder {
                 attributes: [.posixPermissions: 0o700])
         } catch {
             throw GatewayError(
-                .configuration, "the state folder '\(path)' cannot be made: \(error.localizedDescription)",
+                .configuration,
+                "the state folder '\(path)' cannot be made: \(error.localizedDescription)",
                 mend: "Choose another by the setting `state` (--state)")
         }
         guard files.isWritableFile(atPath: path) else {
             throw GatewayError(
                 .permission, "the state folder '\(path)' cannot be written to",
-                mend: "Give this user the right, or choose another by the setting `state` (--state)")
+                mend: "Give this user the right, or choose another by the setting `state` (--state)"
+            )
         }
     }
 }

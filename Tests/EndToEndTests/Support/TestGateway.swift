@@ -11,7 +11,8 @@ struct TestTrouble: Error, CustomStringConvertible {
 }
 
 enum Paths {
-    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
     static let models = root.appending(path: "models").path
     static let fixtures = root.appending(path: "Tests/Fixtures").path
