@@ -35,6 +35,11 @@ struct BenchCommand: AsyncParsableCommand {
             valueName: "name=json"))
     var inputs: [String] = []
     @Option(help: "What free dimensions are set to when inputs are made up.") var batch = 1
+    @Option(
+        help: ArgumentHelp(
+            "Another model, called one at a time on each connection beside the others and measured apart.",
+            valueName: "model"))
+    var companion: String?
     @Flag(help: "Print JSON.") var json = false
     @OptionGroup var connection: ConnectionOptions
 
@@ -66,8 +71,11 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func plan() async throws -> LoadPlan {
         let (name, version) = (model, version)
-        let metadata = try await connection.withClient { client in
-            try await client.metadata(of: name, version: version)
+        let beside = companion
+        let (metadata, besideMetadata) = try await connection.withClient { client in
+            let metadata = try await client.metadata(of: name, version: version)
+            guard let beside else { return (metadata, ModelMetadata?.none) }
+            return (metadata, try await client.metadata(of: beside))
         }
         var hello = Sluice_ClientHello()
         hello.userAgent = "sluice-bench/\(Sluice.version)"
@@ -76,15 +84,24 @@ struct BenchCommand: AsyncParsableCommand {
         var helloBytes = ByteBuffer()
         helloBytes.writeFrame(frame)
         let template = try CallTemplate(
-            model: model, version: version ?? "", message: try message(for: metadata),
+            model: model, version: version ?? "", message: try message(for: metadata, batch: batch, inputs: inputs),
             frameBytes: 256 << 10)
-        return LoadPlan(
+        var plan = LoadPlan(
             connections: connections, inFlight: inFlight, rate: rate, warmUp: warmUp.amount,
             duration: duration.amount, call: template, hello: helloBytes)
+        if let besideMetadata {
+            plan.companion = try CallTemplate(
+                model: besideMetadata.name, version: "",
+                message: try message(for: besideMetadata, batch: 1, inputs: []),
+                frameBytes: 256 << 10)
+        }
+        return plan
     }
 
     /// The encoded request every call sends.
-    private func message(for metadata: ModelMetadata) throws -> ByteBuffer {
+    private func message(
+        for metadata: ModelMetadata, batch: Int, inputs: [String]
+    ) throws -> ByteBuffer {
         var given: [String: Tensor] = [:]
         for argument in inputs {
             guard let equals = argument.firstIndex(of: "=") else {
@@ -99,7 +116,7 @@ struct BenchCommand: AsyncParsableCommand {
         }
         var request = Inference_ModelInferRequest()
         for input in metadata.inputs {
-            let tensor = try given[input.name] ?? ones(for: input)
+            let tensor = try given[input.name] ?? ones(for: input, batch: batch)
             var description = Inference_ModelInferRequest.InferInputTensor()
             description.name = tensor.name
             description.datatype = tensor.datatype.rawValue
@@ -110,7 +127,9 @@ struct BenchCommand: AsyncParsableCommand {
         return ByteBuffer(bytes: try request.serializedBytes() as [UInt8])
     }
 
-    private func ones(for input: ModelMetadata.TensorDescription) throws -> Tensor {
+    private func ones(
+        for input: ModelMetadata.TensorDescription, batch: Int
+    ) throws -> Tensor {
         let shape = input.shape.map { $0 < 0 ? batch : $0 }
         let count = shape.reduce(1, *)
         if input.datatype == .bytes {

@@ -34,6 +34,9 @@ final class LoadConnection: ChannelInboundHandler {
     private var sent = [UInt64](repeating: 0, count: LoadConnection.slots)
     private var lastCall: UInt32 = 0
     private var open = 0
+    /// The companion's open call and when it was sent; 0 when there is none.
+    private var companion: UInt32 = 0
+    private var companionSent: UInt64 = 0
     private var from: UInt64 = 0
     private var until: UInt64 = 0
     /// Open loop: when the next call is due, and the time between two.
@@ -67,6 +70,7 @@ final class LoadConnection: ChannelInboundHandler {
         context.eventLoop.scheduleTask(deadline: .uptimeNanoseconds(until)) {
             loop.value.finish()
         }
+        sendCompanion(now: instant.uptimeNanoseconds)
         guard let rate = plan.rate else {
             fill(now: instant.uptimeNanoseconds)
             return
@@ -106,6 +110,19 @@ final class LoadConnection: ChannelInboundHandler {
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
 
+    private func sendCompanion(now: UInt64) {
+        guard phase == .running, companion == 0, let template = plan.companion, let context else {
+            return
+        }
+        lastCall += 1
+        companion = lastCall
+        companionSent = now
+        decoder.opened(companion)
+        var buffer = context.channel.allocator.buffer(capacity: template.byteCount)
+        template.write(call: companion, into: &buffer)
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+
     private func send(at instant: UInt64, into buffer: inout ByteBuffer) {
         // Ids only grow but may skip: one whose slot is still taken by a slow call is left out.
         repeat { lastCall += 1 } while sent[slot(lastCall)] != 0
@@ -126,6 +143,7 @@ final class LoadConnection: ChannelInboundHandler {
             fail("\(error)")
             return
         }
+        sendCompanion(now: now)
         if plan.rate == nil { fill(now: now) } else { sendDue(now: now) }
         if phase == .finishing, open == 0 { deliver() }
     }
@@ -161,6 +179,16 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     private func complete(_ call: UInt32, now: UInt64, failure: Sluice_Status?) {
+        if call == companion {
+            companion = 0
+            guard companionSent >= from, now <= until else { return }
+            if let failure {
+                result.fail("companion: " + LoadFailure(status: failure).description)
+            } else {
+                result.companionSucceeded(nanoseconds: now - companionSent)
+            }
+            return
+        }
         let start = sent[slot(call)]
         guard start != 0 else { return }
         sent[slot(call)] = 0

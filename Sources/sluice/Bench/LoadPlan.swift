@@ -18,6 +18,8 @@ struct LoadPlan: Sendable {
     var patience = TimeAmount.seconds(10)
     /// The frames of one call, with call id 0, to be patched.
     var call: CallTemplate
+    /// A small call that is always open beside the others, one a connection; measured apart.
+    var companion: CallTemplate?
     var hello: ByteBuffer
 }
 

@@ -8,6 +8,9 @@ struct LoadResult: Sendable {
     /// Nanoseconds, three digits, up to an hour.
     private(set) var latencies = Histogram<UInt64>(
         highestTrackableValue: 3_600_000_000_000, numberOfSignificantValueDigits: .three)
+    /// The same for the companion's calls.
+    private(set) var companion = Histogram<UInt64>(
+        highestTrackableValue: 3_600_000_000_000, numberOfSignificantValueDigits: .three)
     /// Calls answered OK within the measured time.
     private(set) var succeeded = 0
     /// Calls not answered OK, by status, for example `RESOURCE_EXHAUSTED (QUEUE_FULL)`.
@@ -20,6 +23,10 @@ struct LoadResult: Sendable {
         latencies.record(min(nanoseconds, 3_600_000_000_000))
     }
 
+    mutating func companionSucceeded(nanoseconds: UInt64) {
+        companion.record(min(nanoseconds, 3_600_000_000_000))
+    }
+
     mutating func fail(_ status: String, count: Int = 1) {
         guard count > 0 else { return }
         failures[status, default: 0] += count
@@ -27,6 +34,7 @@ struct LoadResult: Sendable {
 
     mutating func add(_ other: LoadResult) {
         latencies.add(other.latencies)
+        companion.add(other.companion)
         succeeded += other.succeeded
         failures.merge(other.failures, uniquingKeysWith: +)
     }
@@ -49,6 +57,9 @@ struct LoadReport: Codable {
     var p99: Double
     var p999: Double
     var maximum: Double
+    /// Of the companion's calls; absent without one.
+    var companionP50: Double?
+    var companionP99: Double?
 
     enum CodingKeys: String, CodingKey {
         case model, connections, rate, seconds, calls, errors
@@ -60,13 +71,14 @@ struct LoadReport: Codable {
         case p99 = "p99_us"
         case p999 = "p999_us"
         case maximum = "max_us"
+        case companionP50 = "companion_p50_us"
+        case companionP99 = "companion_p99_us"
     }
 
     init(model: String, plan: LoadPlan, seconds: Double, result: LoadResult) {
+        func rounded(_ nanoseconds: UInt64) -> Double { (Double(nanoseconds) / 100).rounded() / 10 }
         func microseconds(_ percentile: Double) -> Double {
-            let nanoseconds =
-                result.succeeded == 0 ? 0 : result.latencies.valueAtPercentile(percentile)
-            return (Double(nanoseconds) / 100).rounded() / 10
+            result.succeeded == 0 ? 0 : rounded(result.latencies.valueAtPercentile(percentile))
         }
         self.model = model
         connections = plan.connections
@@ -82,6 +94,10 @@ struct LoadReport: Codable {
         p99 = microseconds(99)
         p999 = microseconds(99.9)
         maximum = microseconds(100)
+        if result.companion.totalCount > 0 {
+            companionP50 = rounded(result.companion.valueAtPercentile(50))
+            companionP99 = rounded(result.companion.valueAtPercentile(99))
+        }
     }
 
     /// For people.
@@ -94,6 +110,9 @@ struct LoadReport: Codable {
             "latency   p50 \(p50) us   p90 \(p90) us   p99 \(p99) us   p99.9 \(p999) us"
                 + "   max \(maximum) us",
         ]
+        if let companionP50, let companionP99 {
+            lines.append("companion p50 \(companionP50) us   p99 \(companionP99) us")
+        }
         for (status, count) in errorsByStatus.sorted(by: { $0.key < $1.key }) {
             lines.append("error     \(count) x \(status)")
         }
