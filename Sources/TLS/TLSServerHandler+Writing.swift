@@ -107,10 +107,11 @@ extension TLSServerHandler {
         let count = gathered.readableBytes + bytes.readableBytes
         guard bytes.readableBytes > 0 else { return }
         if count > gathered.capacity {
-            // Grows once or twice, not by doubling from nothing.
+            // Grows in three steps, not by doubling from nothing.
+            let small = Self.keptBytesMax
             gathered.reserveCapacity(
-                count <= Self.keptBytesMax
-                    ? Self.keptBytesMax : max(count, TLSSession.recordBytes))
+                count <= small
+                    ? small : count <= 4 * small ? 4 * small : max(count, TLSSession.recordBytes))
         }
         gathered.writeBuffer(&bytes)
     }

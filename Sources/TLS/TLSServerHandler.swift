@@ -27,8 +27,9 @@ package final class TLSServerHandler: ChannelDuplexHandler {
         case gone
     }
 
-    /// Buffers larger than this are let go as soon as they are empty, in bytes: what an idle connection keeps.
-    static let keptBytesMax = 4_096
+    /// Buffers larger than this are let go as soon as they are empty, in bytes: there are three, and an idle
+    /// connection keeps them. A turn that moves more pays for its own memory.
+    static let keptBytesMax = 1_024
     /// Sealed bytes are given to the channel, unflushed, in pieces of this size: three records.
     static let pieceBytes = 65_536
     static let pieceRecords = 3
