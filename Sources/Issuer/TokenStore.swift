@@ -2,6 +2,7 @@
 // share. Admission asks it through `TokenVerifier`.
 
 package import Contract
+import Dispatch
 import Foundation
 import GRDB
 import TLS
@@ -98,9 +99,21 @@ package final class TokenStore: TokenVerifier, Sendable {
     }
 
     /// Closes the file. Later calls fail.
-    package func close() throws(GatewayError) {
+    ///
+    /// First the log is written back: GRDB closes its reading connections last, and these cannot do it, so
+    /// that a copy of the file alone would lack the newest tokens.
+    package func close() async throws(GatewayError) {
+        let closed: Result<Void, any Error> = await withCheckedContinuation { waiting in
+            DispatchQueue(label: "sluice.issuer.close").async { [pool] in
+                waiting.resume(
+                    returning: Result {
+                        try pool.writeWithoutTransaction { _ = try $0.checkpoint(.passive) }
+                        try pool.close()
+                    })
+            }
+        }
         do {
-            try pool.close()
+            try closed.get()
         } catch {
             throw StoreFailure.translate(error, path: pool.path)
         }

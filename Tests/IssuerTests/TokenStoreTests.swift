@@ -68,7 +68,7 @@ extension Verdict {
                     issuer: "local", client: "demo", subject: issued.record.id,
                     scopes: ["infer:*", "models:read"], validFor: .seconds(40)))
         #expect(try await store.list() == [issued.record])
-        try store.close()
+        try await store.close()
     }
 
     @Test func tokensEnd() async throws {
@@ -87,7 +87,7 @@ extension Verdict {
             try await store.list().map { $0.status(now: clock.now) }.sorted {
                 $0.rawValue < $1.rawValue
             } == [.active, .expired])
-        try store.close()
+        try await store.close()
     }
 
     @Test(arguments: [
@@ -99,7 +99,7 @@ extension Verdict {
         let store = try await open(folder)
         _ = try await store.create(name: "demo", scopes: ["admin"], ttl: nil)
         #expect(try await store.verify(Secret(token)) == .inactive)
-        try store.close()
+        try await store.close()
     }
 
     @Test func revokingByNameOrByTheBeginningOfAnId() async throws {
@@ -120,7 +120,7 @@ extension Verdict {
         await #expect(throws: GatewayError.self) { try await store.revoke("nobody") }
         await #expect(throws: GatewayError.self) { try await store.revoke("") }
         await #expect(throws: GatewayError.self) { try await store.revoke("%") }
-        try store.close()
+        try await store.close()
     }
 
     @Test(arguments: [
@@ -136,7 +136,7 @@ extension Verdict {
         }
         #expect(error?.kind == .configuration)
         #expect(try await store.list().isEmpty)
-        try store.close()
+        try await store.close()
     }
 
     @Test func endedTokensAreForgottenAfterThirtyDays() async throws {
@@ -152,7 +152,7 @@ extension Verdict {
         clock.advance(seconds: 2 * 86_400)
         _ = try await store.create(name: "newer", scopes: ["admin"], ttl: nil)
         #expect(try await store.list().map(\.name) == ["newer", "new"])
-        try store.close()
+        try await store.close()
     }
 
     @Test func tokensAreUnpredictable() async throws {
@@ -164,7 +164,7 @@ extension Verdict {
             #expect(seen.insert(text(issued.token)).inserted)
             #expect(seen.insert(issued.record.id).inserted)
         }
-        try store.close()
+        try await store.close()
     }
 }
 
@@ -184,7 +184,7 @@ extension Verdict {
             #expect(bytes.range(of: Data(secret.utf8)) == nil, "\(name)")
             #expect(bytes.range(of: Data(secret.dropFirst(4).utf8)) == nil, "\(name)")
         }
-        try store.close()
+        try await store.close()
     }
 
     @Test func aFileThatOthersCouldReadIsClosedToThem() async throws {
@@ -202,7 +202,7 @@ extension Verdict {
         let store = try await open(folder)
         let synchronous = try await store.synchronousMode()
         #expect(synchronous == 2, "FULL")
-        try store.close()
+        try await store.close()
     }
 
     /// What a kill leaves behind: the files as they are while the store is open, never closed.
@@ -218,7 +218,7 @@ extension Verdict {
                 try FileManager.default.copyItem(atPath: folder.path, toPath: copy.path)
                 let reopened = try await open(copy)
                 for token in tokens { #expect(try await reopened.verify(token).identity != nil) }
-                try reopened.close()
+                try await reopened.close()
             }
         }
         _ = try await store.revoke("t3")
@@ -226,8 +226,8 @@ extension Verdict {
         try FileManager.default.copyItem(atPath: folder.path, toPath: copy.path)
         let reopened = try await open(copy)
         #expect(try await reopened.verify(tokens[3]) == .inactive)
-        try reopened.close()
-        try store.close()
+        try await reopened.close()
+        try await store.close()
     }
 
     @Test func twoProcessesShareTheFile() async throws {
@@ -254,9 +254,9 @@ extension Verdict {
         #expect(try await gateway.list().count == 50)
         #expect(try await command.revoke("n7").count == 2)
         #expect(try await gateway.list().filter { $0.revoked != nil }.count == 2)
-        try command.close()
+        try await command.close()
         #expect(try await gateway.list().count == 50)
-        try gateway.close()
+        try await gateway.close()
     }
 
     @Test func manyOpeningsAtOnceOfAnEmptyFolder() async throws {
@@ -267,14 +267,14 @@ extension Verdict {
                 group.addTask {
                     let store = try await TokenStore.open(folder: path)
                     _ = try await store.create(name: "n\(number)", scopes: ["admin"], ttl: nil)
-                    try store.close()
+                    try await store.close()
                 }
             }
             try await group.waitForAll()
         }
         let store = try await open(folder)
         #expect(try await store.list().count == 8)
-        try store.close()
+        try await store.close()
     }
 
     @Test func aLockedFileIsUnavailable() async throws {
@@ -296,7 +296,7 @@ extension Verdict {
                 == .inactive)
         try await holder.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
         _ = try await store.create(name: "n", scopes: ["admin"], ttl: nil)
-        try store.close()
+        try await store.close()
         try holder.close()
     }
 
@@ -307,12 +307,13 @@ extension Verdict {
         for number in 0..<200 {
             _ = try await store.create(name: "n\(number)", scopes: ["admin"], ttl: nil)
         }
-        try store.close()
+        try await store.close()
         var bytes = try Data(contentsOf: URL(fileURLWithPath: folder.file))
         switch damage {
         case "garbage": bytes = Data("this is no database, but long enough to be read".utf8)
         case "header": bytes.replaceSubrange(0..<16, with: Data(repeating: 0x41, count: 16))
         default:
+            try #require(bytes.count > 16_384, "everything is in the file after close")
             let middle = bytes.count / 2
             bytes.replaceSubrange(
                 middle..<middle + 4_096, with: Data(repeating: 0xFF, count: 4_096))
@@ -355,7 +356,7 @@ extension Verdict {
         let folder = try Folder()
         let store = try await open(folder)
         let issued = try await store.create(name: "n", scopes: ["admin"], ttl: nil)
-        try store.close()
+        try await store.close()
         let failure = await #expect(throws: CallFailure.self) {
             try await store.verify(issued.token)
         }

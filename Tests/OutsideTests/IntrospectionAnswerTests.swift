@@ -154,7 +154,8 @@ private func word(_ text: String, audience: String? = nil, issuer: String? = nil
     }
 
     @Test(arguments: [
-        ("01", JSONFault.Kind.syntax), ("-", .unfinished), ("1.", .unfinished), ("1e", .unfinished),
+        ("[01]", JSONFault.Kind.syntax), ("-", .unfinished), ("1.", .unfinished),
+        ("1e", .unfinished),
         (".5", .syntax), ("+1", .syntax), ("NaN", .syntax), ("nul", .unfinished), ("nulx", .syntax),
         ("[1,]", .syntax), ("[1 2]", .syntax), (#"{"a" 1}"#, .syntax), ("{1:2}", .syntax),
         ("\"a", .unfinished), (#""\x""#, .syntax), (#""\ud800""#, .encoding),

@@ -260,11 +260,15 @@ func ask(_ client: IntrospectionClient, _ token: String = canaryToken) async -> 
                 } catch {
                     said += String(reflecting: error) + "\(error)"
                 }
-                dump(client, to: &said)
+                said += String(reflecting: client)
             }
             try await server.stop()
         }
         said += book.all.map(\.text).joined()
+        dump(
+            IntrospectionSettings(
+                name: "main", url: "https://as", clientID: "gateway",
+                clientSecret: Secret(canarySecret)), to: &said)
         for canary in ["7f3a", "9c2b", Data("gateway:\(canarySecret)".utf8).base64EncodedString()] {
             #expect(!said.contains(canary))
         }
