@@ -22,7 +22,7 @@ private final class Bench {
         var settings = ShardSettings(cores: 2)
         change(&settings)
         let clock = clock
-        fleet = Fleet(settings: settings, engine: engine, clock: { clock.now })
+        fleet = Fleet(settings: settings, engine: engine, clock: .manual { clock.now })
         desk = fleet.desk(on: loop)
     }
 
@@ -145,7 +145,7 @@ private final class Bench {
         }
         #expect(inline == 20)
         bench.settle()
-        #expect(ears.allSatisfy(\.succeeded))
+        #expect(ears.allSucceeded)
         #expect(bench.call(entry).ticket == nil)
         bench.settle()
     }
@@ -315,7 +315,7 @@ private final class Bench {
         for call in first { call.ticket?.cancel() }
         let second = (0..<10).map { _ in bench.call(entry).ear }
         bench.settle()
-        #expect(second.allSatisfy(\.succeeded))
+        #expect(second.allSucceeded)
     }
 
     @Test func `calls waiting for a load, and calls of one loop, have a maximum`() {
@@ -323,14 +323,15 @@ private final class Bench {
             $0.loadWaitersMax = 5
             $0.callsPerLoopMax = 8
         }
-        let ears = (0..<9).map { _ in bench.call(Samples.entry()).ear }
+        let entry = Samples.entry()
+        let ears = (0..<9).map { _ in bench.call(entry).ear }
         #expect(ears[8].failure?.reason == .queueFull)
         #expect(ears[8].failure?.message.contains("8 calls") == true)
         bench.desk.turnEnded()
         bench.loop.run()
         for ear in ears[5..<8] { #expect(ear.failure?.reason == .queueFull) }
         bench.settle()
-        #expect(ears[..<5].allSatisfy(\.succeeded))
+        #expect(ears[..<5].allSucceeded)
     }
 
     @Test func `models waiting for a loader have a maximum`() {
@@ -355,7 +356,9 @@ private final class Bench {
         let neighbour = Samples.entry(1)
         bench.engine.script.withLock {
             $0.load = { (entry: ModelEntry) throws(CallFailure) in
-                if entry.index == 0 { throw CallFailure(.internal, .runFailed, "protobuf parsing failed") }
+                if entry.index == 0 {
+                    throw CallFailure(.internal, .runFailed, "protobuf parsing failed")
+                }
             }
         }
         let ears = (0..<10).map { _ in bench.call(entry).ear }
@@ -442,7 +445,9 @@ private final class Bench {
         #expect(bench.fleet.state(of: entry) == .leaving)
         bench.fleet.drainLoaders()
         #expect(told.count == 0)
-        let waiting = bench.call(entry).ear
+        // In the same turn the lease still holds for what runs on the spot; what hops waits for the next load.
+        #expect(bench.call(entry).ticket == nil)
+        let waiting = bench.call(entry, rows: 1_000).ear
         bench.desk.turnEnded()
         bench.fleet.drainLoaders()
         #expect(told.count == 1)

@@ -41,7 +41,7 @@ import Testing
         #expect(!ended.release)
         #expect(stay.leases == 3)
         #expect(arrive(&stay, 4) == "granted")
-        for _ in 0..<4 { #expect(!stay.leaseEnded()) }
+        for _ in 0..<4 { #expect(stay.leaseEnded() == false) }
         #expect(stay.phase == .awake)
     }
 
@@ -109,7 +109,7 @@ import Testing
         #expect(stay.leave(100) == .waits)
         #expect(arrive(&stay, 2) == "waits")
         #expect(stay.leave(101) == .waits)
-        #expect(stay.leaseEnded())
+        #expect(stay.leaseEnded() == true)
         #expect(stay.phase == .releasing)
         #expect(arrive(&stay, 3) == "waits")
         #expect(stay.surrender() == 7)
@@ -131,14 +131,14 @@ import Testing
         let ended = stay.loadEnded(7)
         #expect(ended.waiters == [1] && !ended.release)
         #expect(stay.phase == .leaving)
-        #expect(stay.leaseEnded())
+        #expect(stay.leaseEnded() == true)
         #expect(stay.surrender() == 7)
         #expect(stay.released().leavers == [101, 102])
         #expect(stay.phase == .asleep)
         #expect(arrive(&stay, 2) == "load")
         stay.loadBegan()
         _ = stay.loadEnded(8)
-        #expect(!stay.leaseEnded())
+        #expect(stay.leaseEnded() == false)
         #expect(stay.leave(103) == .release)
     }
 
@@ -160,7 +160,7 @@ import Testing
         #expect(stay.leave(100, forever: true) == .waits)
         #expect(arrive(&stay, 2) == "retired")
         #expect(stay.loadEnded(7).waiters == [1])
-        #expect(stay.leaseEnded())
+        #expect(stay.leaseEnded() == true)
         _ = stay.surrender()
         #expect(stay.released().leavers == [100])
         #expect(arrive(&stay, 3) == "retired")

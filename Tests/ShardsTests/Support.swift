@@ -112,7 +112,6 @@ extension Script {
         throws(CallFailure) -> [Tensor]
     {
         { _, stopper throws(CallFailure) in
-            began?.open()
             while !stopper.isStopped { letOthersRun() }
             throw stopped
         }
@@ -257,4 +256,8 @@ final class Told: Sendable {
             if case .failure(let failure) = $0.last { failure } else { nil }
         }
     }
+}
+
+extension Sequence where Element == Listener.Ear {
+    var allSucceeded: Bool { allSatisfy { $0.succeeded } }
 }

@@ -1,0 +1,81 @@
+// The real engine of this room: sessions of ONNX Runtime as models, its terminators as stoppers.
+
+package import Catalogue
+package import Contract
+package import OnnxRuntime
+
+/// Loads the models of the catalogue into ONNX Runtime.
+package struct OnnxEngine: ModelEngine {
+    private let environment: OnnxEnvironment
+    private let options: OnnxSessionOptions
+
+    package init(
+        _ environment: OnnxEnvironment, options: OnnxSessionOptions = OnnxSessionOptions()
+    ) {
+        self.environment = environment
+        self.options = options
+    }
+
+    package func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
+        do throws(EngineFailure) {
+            return OnnxModel(
+                try OnnxSession(
+                    path: entry.modelPath, environment: environment, options: options), entry)
+        } catch {
+            throw entry.brokenFailure(error.text)
+        }
+    }
+
+    package func stopper() -> any RunStopper {
+        do throws(EngineFailure) {
+            return OnnxStopper(try RunTerminator(environment))
+        } catch {
+            // The engine has no memory for a few bytes: the run will find out soon.
+            return OnnxStopper(nil)
+        }
+    }
+
+    package func trimMemory() { OnnxEnvironment.trimMemory() }
+}
+
+/// One session.
+private final class OnnxModel: LoadedModel {
+    private let session: OnnxSession
+    private let name: String
+
+    init(_ session: OnnxSession, _ entry: ModelEntry) {
+        self.session = session
+        name = entry.name
+    }
+
+    var signature: Signature { session.signature }
+
+    func run(_ prepared: Prepared, stopper: any RunStopper) throws(CallFailure) -> [Tensor] {
+        do throws(EngineFailure) {
+            return try session.run(
+                inputs: prepared.inputs, outputs: prepared.outputs,
+                terminator: (stopper as? OnnxStopper)?.terminator)
+        } catch {
+            throw translated(error)
+        }
+    }
+
+    /// The engine's words in the caller's.
+    private func translated(_ failure: EngineFailure) -> CallFailure {
+        let message = "model '\(name)': \(failure.text)"
+        return switch failure {
+        case .invalidInput: CallFailure(.invalidArgument, .badTensor, message)
+        case .unsupported: CallFailure(.unimplemented, .runFailed, message)
+        case .libraryMissing, .versionTooOld, .loadFailed, .runFailed, .terminated:
+            CallFailure(.internal, .runFailed, message)
+        }
+    }
+}
+
+private final class OnnxStopper: RunStopper {
+    let terminator: RunTerminator?
+
+    init(_ terminator: RunTerminator?) { self.terminator = terminator }
+
+    func stop() { terminator?.terminate() }
+}
