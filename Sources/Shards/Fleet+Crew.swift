@@ -73,7 +73,7 @@ extension Fleet {
     /// The watchdog's thread.
     private func keepWatch() {
         while true {
-            let now = clock()
+            let now = clock.now()
             let next = look(now)
             switch stopStep(now) {
             case .none: watchdog.sleep(next.since(now))

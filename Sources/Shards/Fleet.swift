@@ -33,7 +33,7 @@ package final class Fleet: Sendable {
     package let settings: ShardSettings
     let engine: any ModelEngine
     let observer: any FleetObserver
-    let clock: @Sendable () -> Instant
+    let clock: Clock
     let dispatcher: Dispatcher
     let loaders: Loaders
     let watchdog = Watchdog()
@@ -47,7 +47,7 @@ package final class Fleet: Sendable {
     package init(
         settings: ShardSettings, engine: any ModelEngine,
         observer: any FleetObserver = SilentObserver(),
-        clock: @escaping @Sendable () -> Instant = Instant.now
+        clock: Clock = .system
     ) {
         precondition(settings.count > 0 && settings.loaders > 0, "a fleet needs threads")
         self.settings = settings
@@ -107,7 +107,7 @@ package final class Fleet: Sendable {
         _ entry: ModelEntry, done: @escaping @Sendable (Result<Void, CallFailure>) -> Void
     ) {
         let resident = resident(for: entry)
-        switch resident.arrive(.notice(Notice(done)), now: clock(), insists: true) {
+        switch resident.arrive(.notice(Notice(done)), now: clock.now(), insists: true) {
         case .granted(let awake):
             Lease(granted: awake, by: resident).end()
             done(.success(()))
@@ -135,7 +135,7 @@ package final class Fleet: Sendable {
         done: @escaping @Sendable (Result<Void, CallFailure>) -> Void = { _ in }
     ) {
         let resident = resident(for: entry)
-        let now = clock()
+        let now = clock.now()
         retired.withLock { $0.append((entry, now)) }
         leave(resident, forever: true, done)
     }

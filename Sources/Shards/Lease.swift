@@ -14,7 +14,7 @@ struct Lease: ~Copyable, Sendable {
     private let resident: Resident
     let awake: AwakeModel
     /// What happened under this lease; added to the model's own when it ends.
-    var tally = RunTally()
+    var sums = RunSums()
 
     /// Takes over a lease that the model's residency has counted.
     init(granted awake: AwakeModel, by resident: Resident) {
@@ -25,5 +25,5 @@ struct Lease: ~Copyable, Sendable {
     /// Says where a lease ends that is not used any more.
     consuming func end() {}
 
-    deinit { resident.leaseEnded(tally) }
+    deinit { resident.leaseEnded(sums) }
 }

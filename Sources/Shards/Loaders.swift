@@ -23,14 +23,14 @@ final class Loaders: Sendable {
     private let settings: ShardSettings
     private let engine: any ModelEngine
     private let observer: any FleetObserver
-    private let clock: @Sendable () -> Instant
+    private let clock: Clock
     let dispatcher: Dispatcher
     private let queue = Mutex(Queue())
     private let bell = DispatchSemaphore(value: 0)
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: @escaping @Sendable () -> Instant
+        dispatcher: Dispatcher, clock: Clock
     ) {
         self.settings = settings
         self.engine = engine
@@ -118,16 +118,16 @@ final class Loaders: Sendable {
     private func performLoad(_ resident: Resident) {
         let progress = Progress(state: .loading, remaining: resident.loadTime)
         for case .run(let run) in resident.loadBegan() { run.tell(progress) }
-        let began = clock()
+        let began = clock.now()
         do throws(CallFailure) {
             let awake = AwakeModel(try loadVerified(resident.entry))
-            let now = clock()
+            let now = clock.now()
             let (waiters, isUnwanted) = resident.loadEnded(awake, took: now.since(began))
             observer.modelLoaded(resident.entry, time: now.since(began))
             hand(awake, of: resident, to: waiters, now: now)
             if isUnwanted { release(resident) }
         } catch {
-            let (waiters, leavers, retryAfter) = resident.loadFailed(error, now: clock())
+            let (waiters, leavers, retryAfter) = resident.loadFailed(error, now: clock.now())
             observer.modelFailedToLoad(resident.entry, failure: error, retryAfter: retryAfter)
             var failure = error
             failure.retryAfter = retryAfter

@@ -33,7 +33,7 @@ package final class LoopDesk {
         /// While the desk holds a lease: from the first inline run of a turn to its end.
         var lease: Lease?
         var awake: AwakeModel?
-        var tally = RunTally()
+        var sums = RunSums()
 
         init(_ resident: Resident) { self.resident = resident }
     }
@@ -44,7 +44,7 @@ package final class LoopDesk {
     private let eventLoop: any EventLoop
     private let mailbox: Mailbox
     private let watch: InlineWatch
-    private let clock: @Sendable () -> Instant
+    private let clock: Clock
     private let inlineRunMax: Nanoseconds
     private let turnBudget: UInt64
 
@@ -86,7 +86,8 @@ package final class LoopDesk {
     ) -> RunTicket? {
         guard isAccepted(prepared.entry, deadline, now, delegate) else { return nil }
         let seat = seat(for: prepared.entry)
-        if let cost = seat.resident.inlineCost(forBytes: prepared.byteCount, max: inlineRunMax),
+        if let cost = seat.resident.inlineCost(
+            forBytes: prepared.byteCount, max: inlineRunMax),
             spent + cost <= turnBudget, let awake = hold(seat, now),
             runInline(prepared, seat, awake, delegate)
         {
@@ -115,14 +116,14 @@ package final class LoopDesk {
         watch.endTurn()
         spent = 0
         if !batch.isEmpty {
-            fleet.accept(batch, now: clock())
+            fleet.accept(batch, now: clock.now())
             batch.removeAll(keepingCapacity: true)
         }
         for seat in held {
             seat.awake = nil
-            seat.lease?.tally = seat.tally
+            seat.lease?.sums = seat.sums
             seat.lease = nil
-            seat.tally = RunTally()
+            seat.sums = RunSums()
         }
         held.removeAll(keepingCapacity: true)
     }
@@ -182,14 +183,14 @@ extension LoopDesk {
         _ prepared: Prepared, _ seat: Seat, _ awake: AwakeModel, _ delegate: any RunDelegate
     ) -> Bool {
         if watch.wasStruck { renewStopper() }
-        let began = clock()
+        let began = clock.now()
         let result: Result<[Tensor], CallFailure>
         do throws(CallFailure) {
             result = .success(try awake.model.run(prepared, stopper: stopper))
         } catch {
             result = .failure(error)
         }
-        let ended = clock()
+        let ended = clock.now()
         let time = ended.since(began)
         spent += time.count
         seat.resident.learn(time, forBytes: prepared.byteCount, succeeded: result.isSuccess)
@@ -201,7 +202,7 @@ extension LoopDesk {
                 return false
             }
         }
-        seat.tally.add(succeeded: result.isSuccess, queue: .zero, run: time, at: ended)
+        seat.sums.add(succeeded: result.isSuccess, run: time.count, at: ended)
         var timing = Timing()
         timing.run = time
         delegate.runFinished(result, timing: timing, workContinues: false)

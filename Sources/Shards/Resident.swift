@@ -37,7 +37,7 @@ package final class Resident: Sendable {
 
     private struct State: Sendable {
         var stay: Stay
-        var tally = RunTally()
+        var sums = RunSums()
         /// How long the last load took; nil when there was none.
         var loadTime: Nanoseconds?
     }
@@ -86,9 +86,9 @@ package final class Resident: Sendable {
 
     func gaveUp() { state.withLock { $0.stay.gaveUp() } }
 
-    func leaseEnded(_ tally: RunTally) {
+    func leaseEnded(_ sums: RunSums) {
         let isLast = state.withLock {
-            $0.tally.add(tally)
+            $0.sums.add(sums)
             return $0.stay.leaseEnded()
         }
         if isLast { loaders.release(self) }
@@ -140,7 +140,7 @@ package final class Resident: Sendable {
     // MARK: - Questions
 
     var phase: Stay.Phase { state.withLock { $0.stay.phase } }
-    var tally: RunTally { state.withLock { $0.tally } }
+    var tally: RunTally { state.withLock { $0.sums }.tally }
     var loadTime: Nanoseconds? { state.withLock { $0.loadTime } }
     var failure: CallFailure? { state.withLock { $0.stay.failure } }
     var isRetired: Bool { state.withLock { $0.stay.isRetired } }

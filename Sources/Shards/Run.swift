@@ -129,8 +129,8 @@ final class Run: Sendable {
             }
         }
         open.store(false, ordering: .releasing)
-        lease?.tally.add(
-            succeeded: result.isSuccess, queue: waited, run: time, at: now)
+        lease?.sums.add(
+            succeeded: result.isSuccess, queue: waited.count, run: time.count, at: now)
         mailbox.post(note)
     }
 

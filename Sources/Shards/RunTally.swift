@@ -2,8 +2,9 @@
 
 package import Contract
 
-/// Counts and times of one model's runs since the gateway started.
+/// Counts and times of one model's runs since the gateway started, as the statistics show them.
 package struct RunTally: Sendable, Equatable {
+    /// Time in the queue and running.
     package var success = CountedTime()
     package var failure = CountedTime()
     package var queue = CountedTime()
@@ -12,33 +13,50 @@ package struct RunTally: Sendable, Equatable {
     package var last: Instant?
 
     package init() {}
-
-    package mutating func add(
-        succeeded: Bool, queue waited: Nanoseconds, run time: Nanoseconds, at now: Instant
-    ) {
-        if succeeded {
-            success.add(waited + time)
-        } else {
-            failure.add(waited + time)
-        }
-        queue.add(waited)
-        run.add(time)
-        last = now
-    }
-
-    package mutating func add(_ other: RunTally) {
-        guard let theirs = other.last else { return }
-        success.add(other.success)
-        failure.add(other.failure)
-        queue.add(other.queue)
-        run.add(other.run)
-        last = last.map { max($0, theirs) } ?? theirs
-    }
 }
 
-extension CountedTime {
-    fileprivate mutating func add(_ other: CountedTime) {
-        count &+= other.count
-        nanoseconds &+= other.nanoseconds
+/// The same as plain sums, for the path of every call. All times in nanoseconds.
+package struct RunSums: Sendable, Equatable {
+    package private(set) var runs: UInt64 = 0
+    private var failures: UInt64 = 0
+    private var time: UInt64 = 0
+    private var failureTime: UInt64 = 0
+    private var queueTime: UInt64 = 0
+    private var last: UInt64 = 0
+
+    package init() {}
+
+    package mutating func add(
+        succeeded: Bool, queue waited: UInt64 = 0, run: UInt64, at now: Instant
+    ) {
+        runs &+= 1
+        time &+= run
+        queueTime &+= waited
+        last = now.nanoseconds
+        guard !succeeded else { return }
+        failures &+= 1
+        failureTime &+= run &+ waited
+    }
+
+    package mutating func add(_ other: RunSums) {
+        guard other.runs > 0 else { return }
+        runs &+= other.runs
+        failures &+= other.failures
+        time &+= other.time
+        failureTime &+= other.failureTime
+        queueTime &+= other.queueTime
+        last = max(last, other.last)
+    }
+
+    package var tally: RunTally {
+        var tally = RunTally()
+        guard runs > 0 else { return tally }
+        tally.success = CountedTime(
+            count: runs &- failures, nanoseconds: time &+ queueTime &- failureTime)
+        tally.failure = CountedTime(count: failures, nanoseconds: failureTime)
+        tally.queue = CountedTime(count: runs, nanoseconds: queueTime)
+        tally.run = CountedTime(count: runs, nanoseconds: time)
+        tally.last = Instant(nanoseconds: last)
+        return tally
     }
 }

@@ -7,7 +7,7 @@ struct Shard: Sendable {
     let index: Int
     let dispatcher: Dispatcher
     let engine: any ModelEngine
-    let clock: @Sendable () -> Instant
+    let clock: Clock
 
     func serve() {
         while step() {}
@@ -26,7 +26,7 @@ struct Shard: Sendable {
     /// Runs one call, unless its time is up.
     func perform(_ run: Run) {
         let stopper = engine.stopper()
-        let began = clock()
+        let began = clock.now()
         guard began < run.deadline else { return run.abandon(.deadline) }
         guard let work = run.begin(stopper: stopper, now: began) else { return }
         let result: Result<[Tensor], CallFailure>
@@ -35,7 +35,7 @@ struct Shard: Sendable {
         } catch {
             result = .failure(error)
         }
-        let ended = clock()
+        let ended = clock.now()
         let time = ended.since(began)
         run.resident.learn(time, forBytes: run.byteCount, succeeded: result.isSuccess)
         run.end(result, took: time, now: ended)

@@ -157,15 +157,14 @@ import Testing
 
 @Suite struct RunTallyTests {
     @Test func `tallies add up`() {
-        var first = RunTally()
-        first.add(
-            succeeded: true, queue: .microseconds(2), run: .microseconds(3),
-            at: Instant(nanoseconds: 10))
-        var second = RunTally()
-        second.add(
-            succeeded: false, queue: .zero, run: .microseconds(7), at: Instant(nanoseconds: 5))
-        first.add(second)
-        first.add(RunTally())
+        #expect(RunSums().tally == RunTally())
+        var sums = RunSums()
+        sums.add(succeeded: true, queue: 2_000, run: 3_000, at: Instant(nanoseconds: 10))
+        var others = RunSums()
+        others.add(succeeded: false, run: 7_000, at: Instant(nanoseconds: 5))
+        sums.add(others)
+        sums.add(RunSums())
+        let first = sums.tally
         #expect(first.success == CountedTime(count: 1, nanoseconds: 5_000))
         #expect(first.failure == CountedTime(count: 1, nanoseconds: 7_000))
         #expect(first.queue.nanoseconds == 2_000)

@@ -112,7 +112,6 @@ extension Script {
         throws(CallFailure) -> [Tensor]
     {
         { _, stopper throws(CallFailure) in
-            began?.open()
             while !stopper.isStopped { letOthersRun() }
             throw stopped
         }
