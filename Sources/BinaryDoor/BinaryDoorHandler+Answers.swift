@@ -114,7 +114,7 @@ extension BinaryDoorHandler {
     }
 
     private static func write(_ header: ReplyHeader, call: UInt32, into buffer: inout ByteBuffer) {
-        var frame = buffer.openFrame(.reply, [.end], call: call)
+        var frame = buffer.openFrame(.reply, .end, call: call)
         header.encode(into: &buffer)
         buffer.closeHeader(of: &frame)
         buffer.closeFrame(frame)
@@ -133,7 +133,7 @@ extension BinaryDoorHandler {
             queue(message, header, call, ends: ends)
             return
         }
-        let flags: FrameFlags = ends ? [.end] : []
+        let flags = FrameFlags(ends: ends)
         guard outbound.hasLane(call) else {
             outbound.prepare()
             Self.write(type, flags, call, header, answer, into: &outbound.ready)

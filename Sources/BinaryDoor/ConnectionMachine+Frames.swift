@@ -43,7 +43,7 @@ extension ConnectionMachine {
                 WireFault(.callAfterGoAway, type: frame.type.byte, actual: Int(frame.call)))
         }
         lastCall = frame.call
-        let isHalfOpen = !frame.flags.contains(.end)
+        let isHalfOpen = !frame.flags.isEnd
         if case .lastCallNamed = draining {
             if isHalfOpen { recent.insert(frame.call) }
             return .refuse(call: frame.call, .draining)
@@ -56,11 +56,11 @@ extension ConnectionMachine {
         unanswered += 1
         return .open(
             slot: slot, call: frame.call, header: frame.header, payload: frame.payload,
-            more: frame.flags.contains(.more))
+            more: frame.flags.isMore)
     }
 
     private mutating func receiveData(_ frame: Frame, at now: Instant) -> Step {
-        let ends = frame.flags.contains(.end)
+        let ends = frame.flags.isEnd
         if frame.payload.readableBytes == 0, !ends, !control.take(at: now) { return calmDown() }
         guard let slot = calls.find(frame.call) else {
             guard recent.contains(frame.call) else { return end(afterEnd: frame) }
@@ -73,7 +73,7 @@ extension ConnectionMachine {
             return append(frame, slot, at: now)
         }
         // The call's one message is complete: only an empty END may follow.
-        let isEmpty = frame.payload.readableBytes == 0 && !frame.flags.contains(.more)
+        let isEmpty = frame.payload.readableBytes == 0 && !frame.flags.isMore
         guard !isEmpty, calls[slot].phase == .running, !calls[slot].isCancelled else {
             return .nothing
         }
@@ -87,7 +87,7 @@ extension ConnectionMachine {
         }
         do throws(MessageFault) {
             try assemblies[index].assembler.append(frame.payload, at: now.onWire)
-            guard !frame.flags.contains(.more) else { return .nothing }
+            guard !frame.flags.isMore else { return .nothing }
             let assembly = assemblies[index]
             let message = try assembly.assembler.finish()
             assemblies.swapAt(index, assemblies.count - 1)

@@ -103,7 +103,7 @@ package struct Outbound {
             guard let part = message.next(bodyMax: bodyMax) else {
                 preconditionFailure("a message leaves its lane with its last part")
             }
-            let isLast = !part.flags.contains(.more)
+            let isLast = !part.flags.isMore
             if isLast {
                 lanes[index].items.removeFirst()
             } else {

@@ -88,6 +88,12 @@ package struct FrameFlags: OptionSet, Sendable, Hashable {
     package static let more = FrameFlags(rawValue: 0x02)
     /// A PING that answers one.
     package static let ack = FrameFlags(rawValue: 0x08)
+
+    // On the path of a call: an option set's own `contains` and array literals are not always specialised.
+    package var isEnd: Bool { rawValue & 0x01 != 0 }
+    package var isMore: Bool { rawValue & 0x02 != 0 }
+    /// END when `ends`, nothing otherwise.
+    package init(ends: Bool) { self.init(rawValue: ends ? 0x01 : 0x00) }
 }
 
 extension FrameFlags: CustomStringConvertible {

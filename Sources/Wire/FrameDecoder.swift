@@ -240,20 +240,21 @@ extension FrameDecoder {
     }
 
     private func checkFlags(_ head: Head, _ type: FrameType) throws(WireFault) {
-        let allowed: FrameFlags
+        let allowed: UInt8
         switch type {
-        case .call, .data, .reply: allowed = [.end, .more]
-        case .ping: allowed = [.ack]
-        case .extension: allowed = [.end, .more, .ack]
-        case .hello, .cancel, .goAway, .auth, .progress: allowed = []
+        case .call, .data, .reply: allowed = 0x03
+        case .ping: allowed = 0x08
+        case .extension: allowed = 0x0B
+        case .hello, .cancel, .goAway, .auth, .progress: allowed = 0
         }
-        guard head.flags.isSubset(of: allowed) else {
+        let flags = head.flags.rawValue
+        guard flags & ~allowed == 0 else {
             throw WireFault(
-                .flagsUnknown, type: head.type, limit: Int(allowed.rawValue),
-                actual: Int(head.flags.subtracting(allowed).rawValue))
+                .flagsUnknown, type: head.type, limit: Int(allowed),
+                actual: Int(flags & ~allowed))
         }
-        guard !head.flags.isSuperset(of: [.end, .more]) else {
-            throw WireFault(.flagsContradict, type: head.type, actual: Int(head.flags.rawValue))
+        guard flags & 0x03 != 0x03 else {
+            throw WireFault(.flagsContradict, type: head.type, actual: Int(flags))
         }
     }
 }

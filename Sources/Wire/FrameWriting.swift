@@ -25,10 +25,10 @@ extension ByteBuffer {
         precondition(headerBytes <= UInt16.max, "a frame's header has at most 65,535 bytes")
         let length = UInt64(Frame.countedHeadBytes + headerBytes + payloadBytes)
         precondition(length <= UInt32.max, "a frame's length has 32 bits")
-        writeInteger(
+        let first =
             length << 32 | UInt64(type.byte) << 24 | UInt64(flags.rawValue) << 16
-                | UInt64(headerBytes))
-        writeInteger(call)
+            | UInt64(headerBytes)
+        writeMultipleIntegers(first, call)
     }
 
     /// Begins a frame whose header and payload will be encoded right behind its head: write the header,
@@ -37,8 +37,7 @@ extension ByteBuffer {
         _ type: FrameType, _ flags: FrameFlags = [], call: UInt32 = 0
     ) -> OpenFrame {
         let frame = OpenFrame(start: writerIndex)
-        writeInteger(UInt64(type.byte) << 24 | UInt64(flags.rawValue) << 16)
-        writeInteger(call)
+        writeMultipleIntegers(UInt64(type.byte) << 24 | UInt64(flags.rawValue) << 16, call)
         return frame
     }
 

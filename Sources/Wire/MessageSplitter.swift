@@ -42,7 +42,7 @@ package struct MessageSplitter: Sendable {
         }
         isDone = rest.readableBytes == 0
         let frame = Frame(
-            first ?? .data, isDone ? (ends ? [.end] : []) : [.more], call: call, header: header,
+            first ?? .data, isDone ? FrameFlags(ends: ends) : .more, call: call, header: header,
             payload: part)
         first = nil
         header = ByteBuffer()
