@@ -259,7 +259,7 @@ extension Verdict {
         try await gateway.close()
     }
 
-    @Test func manyOpeningsAtOnceOfAnEmptyFolder() async throws {
+    @Test(arguments: 0..<5) func manyOpeningsAtOnceOfAnEmptyFolder(round: Int) async throws {
         let folder = try Folder()
         let path = folder.path
         try await withThrowingTaskGroup(of: Void.self) { group in
