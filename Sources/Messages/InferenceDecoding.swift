@@ -20,11 +20,7 @@ extension InferenceRequest {
     package static func decodePlain(_ message: ByteBuffer, bounds: MessageBounds)
         -> InferenceRequest?
     {
-        var plain = PlainInference()
-        guard plain.decode(message, bounds: bounds, isRequest: true) else { return nil }
-        return InferenceRequest(
-            model: plain.model, version: plain.version, id: plain.id, inputs: plain.tensors,
-            outputs: plain.outputs)
+        PlainInference.decode(message, bounds: bounds, rawTag: PlainInference.Tag.field7)
     }
 }
 
@@ -42,24 +38,19 @@ extension InferenceReply {
     package static func decodePlain(_ message: ByteBuffer, bounds: MessageBounds)
         -> InferenceReply?
     {
-        var plain = PlainInference()
-        guard plain.decode(message, bounds: bounds, isRequest: false) else { return nil }
+        guard
+            let plain = PlainInference.decode(
+                message, bounds: bounds, rawTag: PlainInference.Tag.field6)
+        else { return nil }
         return InferenceReply(
-            model: plain.model, version: plain.version, id: plain.id, outputs: plain.tensors)
+            model: plain.model, version: plain.version, id: plain.id, outputs: plain.inputs)
     }
 }
 
 /// What the two messages have in common: fields 1 to 3 are names, 5 the tensors, and the raw contents come in
 /// field 7 of a request and 6 of a response.
-private struct PlainInference {
-    var model = ""
-    var version = ""
-    var id = ""
-    var tensors: [Tensor] = []
-    var outputs: [String] = []
-    private var raws = 0
-
-    private enum Tag {
+private enum PlainInference {
+    enum Tag {
         static let model: UInt8 = 0x0A
         static let version: UInt8 = 0x12
         static let id: UInt8 = 0x1A
@@ -68,46 +59,51 @@ private struct PlainInference {
         static let field7: UInt8 = 0x3A
     }
 
-    mutating func decode(_ message: ByteBuffer, bounds: MessageBounds, isRequest: Bool) -> Bool {
+    /// The message as a request; of a response, the outputs stand in the inputs' place.
+    static func decode(
+        _ message: ByteBuffer, bounds: MessageBounds, rawTag: UInt8
+    ) -> InferenceRequest? {
         let bytes = message.readableBytesUInt8Span
+        var result = InferenceRequest(model: "", version: "", id: "", inputs: [], outputs: [])
+        var raws = 0
         var position = 0
         let end = bytes.count
         while position < end {
             let tag = bytes[position]
             position += 1
-            guard let range = WireFormat.delimited(bytes, &position, end: end) else { return false }
+            guard let range = WireFormat.delimited(bytes, &position, end: end) else { return nil }
             switch tag {
             case Tag.model:
-                guard let text = WireFormat.text(bytes, range) else { return false }
-                model = text
+                guard let text = WireFormat.text(bytes, range) else { return nil }
+                result.model = text
             case Tag.version:
-                guard let text = WireFormat.text(bytes, range) else { return false }
-                version = text
+                guard let text = WireFormat.text(bytes, range) else { return nil }
+                result.version = text
             case Tag.id:
-                guard let text = WireFormat.text(bytes, range) else { return false }
-                id = text
+                guard let text = WireFormat.text(bytes, range) else { return nil }
+                result.id = text
             case Tag.tensor:
-                guard tensors.count < bounds.tensors,
-                    let tensor = PlainInference.tensor(bytes, range, message)
-                else { return false }
-                tensors.append(tensor)
-            case isRequest ? Tag.field7 : Tag.field6:
-                guard raws < tensors.count,
+                guard result.inputs.count < bounds.tensors,
+                    let tensor = tensor(bytes, range, message)
+                else { return nil }
+                result.inputs.append(tensor)
+            case rawTag:
+                guard raws < result.inputs.count,
                     let slice = message.getSlice(
                         at: message.readerIndex + range.lowerBound, length: range.count)
-                else { return false }
-                tensors[raws].bytes = slice
+                else { return nil }
+                result.inputs[raws].bytes = slice
                 raws += 1
             case Tag.field6:
-                guard outputs.count < bounds.tensors,
-                    let name = PlainInference.output(bytes, range)
-                else { return false }
-                outputs.append(name)
+                guard result.outputs.count < bounds.tensors, let name = output(bytes, range)
+                else { return nil }
+                result.outputs.append(name)
             default:
-                return false
+                return nil
             }
         }
-        return raws == tensors.count && !tensors.hasDuplicateNames
+        guard raws == result.inputs.count, !result.inputs.hasDuplicateNames else { return nil }
+        return result
     }
 
     /// A tensor's name, datatype and shape; its bytes are set when they come by.

@@ -1,4 +1,4 @@
-// Writing ModelInferRequest and ModelInferResponse: counted first, then written once into their buffer.
+// Writing ModelInferRequest and ModelInferResponse: once, straight into their buffer.
 
 package import Contract
 package import NIOCore
@@ -12,12 +12,15 @@ extension InferenceReply {
 
     /// Appends the `ModelInferResponse`; tensors always in raw form, as Triton does.
     package func encode(into buffer: inout ByteBuffer) {
-        unsafe WireWriter.append(wireByteCount, to: &buffer) { writer in
+        let room =
+            TensorFields.room(for: model) + TensorFields.room(for: version)
+            + TensorFields.room(for: id) + TensorFields.room(for: outputs)
+        unsafe WireWriter.append(room: room, count: wireByteCount, to: &buffer) { writer in
             unsafe writer.text(0x0A, model)
             unsafe writer.text(0x12, version)
             unsafe writer.text(0x1A, id)
-            for tensor in outputs { unsafe TensorFields.write(tensor, to: &writer) }
-            for tensor in outputs { unsafe writer.bytes(0x32, tensor.bytes) }
+            unsafe TensorFields.writeDescriptions(outputs, to: &writer)
+            unsafe TensorFields.writeBytes(outputs, tag: 0x32, to: &writer)
         }
     }
 }
@@ -36,23 +39,26 @@ extension InferenceRequest {
 
     /// The caller's side: appends the `ModelInferRequest`, tensors in raw form.
     package func encode(into buffer: inout ByteBuffer) {
-        unsafe WireWriter.append(wireByteCount, to: &buffer) { writer in
+        var room =
+            TensorFields.room(for: model) + TensorFields.room(for: version)
+            + TensorFields.room(for: id) + TensorFields.room(for: inputs)
+        for name in outputs { room += 8 + TensorFields.room(for: name) }
+        unsafe WireWriter.append(room: room, count: wireByteCount, to: &buffer) { writer in
             unsafe writer.text(0x0A, model)
             unsafe writer.text(0x12, version)
             unsafe writer.text(0x1A, id)
-            for tensor in inputs { unsafe TensorFields.write(tensor, to: &writer) }
+            unsafe TensorFields.writeDescriptions(inputs, to: &writer)
             for name in outputs {
-                unsafe writer.byte(0x32)
-                unsafe writer.varint(UInt64(TensorFields.byteCount(of: name)))
-                unsafe writer.text(0x0A, name)
+                unsafe writer.message(0x32) { writer in unsafe writer.text(0x0A, name) }
             }
-            for tensor in inputs { unsafe writer.bytes(0x3A, tensor.bytes) }
+            unsafe TensorFields.writeBytes(inputs, tag: 0x3A, to: &writer)
         }
     }
 }
 
 /// What the two messages have in common: the tensor's description in field 5 (name 1, datatype 2, shape 3,
-/// packed), the bytes in a field of one-byte tag.
+/// packed), the bytes in a field of one-byte tag. Tensors are read where they lie: a copy of one counts
+/// references, and that costs more than writing it.
 private enum TensorFields {
     /// Of a string field; nothing when empty.
     @inline(__always)
@@ -63,40 +69,66 @@ private enum TensorFields {
 
     /// Of the descriptions and the bytes.
     static func byteCount(_ tensors: [Tensor]) -> Int {
-        var count = 0
-        for tensor in tensors {
-            count += WireFormat.delimitedByteCount(description(tensor))
-            count += WireFormat.delimitedByteCount(tensor.bytes.readableBytes)
+        unsafe tensors.withUnsafeBufferPointer { tensors in
+            var count = 0
+            for index in tensors.indices {
+                var shape = 0
+                for dimension in unsafe 0..<tensors[index].shape.rank {
+                    shape += unsafe WireFormat.varintByteCount(
+                        UInt64(bitPattern: tensors[index].shape[dimension]))
+                }
+                let description =
+                    unsafe byteCount(of: tensors[index].name)
+                    + byteCount(of: tensors[index].datatype.name)
+                    + (shape == 0 ? 0 : WireFormat.delimitedByteCount(shape))
+                count += WireFormat.delimitedByteCount(description)
+                count += unsafe WireFormat.delimitedByteCount(tensors[index].bytes.readableBytes)
+            }
+            return count
         }
-        return count
     }
 
-    private static func description(_ tensor: Tensor) -> Int {
-        let shape = shape(tensor.shape)
-        return byteCount(of: tensor.name) + byteCount(of: tensor.datatype.name)
-            + (shape == 0 ? 0 : WireFormat.delimitedByteCount(shape))
-    }
-
-    private static func shape(_ shape: Shape) -> Int {
-        var count = 0
-        for index in 0..<shape.rank {
-            count += WireFormat.varintByteCount(UInt64(bitPattern: shape[index]))
-        }
-        return count
-    }
-
+    /// At least the bytes of a string field.
     @inline(__always)
-    static func write(_ tensor: Tensor, to writer: inout WireWriter) {
-        unsafe writer.byte(0x2A)
-        unsafe writer.varint(UInt64(description(tensor)))
-        unsafe writer.text(0x0A, tensor.name)
-        unsafe writer.text(0x12, tensor.datatype.name)
-        let shapeCount = shape(tensor.shape)
-        guard shapeCount > 0 else { return }
-        unsafe writer.byte(0x1A)
-        unsafe writer.varint(UInt64(shapeCount))
-        for index in 0..<tensor.shape.rank {
-            unsafe writer.varint(UInt64(bitPattern: tensor.shape[index]))
+    static func room(for text: String) -> Int { text.utf8.count + 8 }
+
+    /// At least the bytes of descriptions and bytes: beside names and bytes a tensor takes five tags and
+    /// lengths of at most five bytes, a datatype of at most six, and eight dimensions of at most ten.
+    static func room(for tensors: [Tensor]) -> Int {
+        unsafe tensors.withUnsafeBufferPointer { tensors in
+            var room = 0
+            for index in tensors.indices {
+                room += unsafe tensors[index].name.utf8.count + tensors[index].bytes.readableBytes
+                room += 128
+            }
+            return room
+        }
+    }
+
+    static func writeDescriptions(_ tensors: [Tensor], to writer: inout WireWriter) {
+        unsafe tensors.withUnsafeBufferPointer { tensors in
+            for index in tensors.indices {
+                unsafe writer.message(0x2A) { writer in
+                    unsafe writer.text(0x0A, tensors[index].name)
+                    unsafe writer.text(0x12, tensors[index].datatype.name)
+                    let rank = unsafe tensors[index].shape.rank
+                    guard rank > 0 else { return }
+                    unsafe writer.message(0x1A) { writer in
+                        for dimension in 0..<rank {
+                            unsafe writer.varint(
+                                UInt64(bitPattern: tensors[index].shape[dimension]))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    static func writeBytes(_ tensors: [Tensor], tag: UInt8, to writer: inout WireWriter) {
+        unsafe tensors.withUnsafeBufferPointer { tensors in
+            for index in tensors.indices {
+                unsafe writer.bytes(tag, tensors[index].bytes)
+            }
         }
     }
 }

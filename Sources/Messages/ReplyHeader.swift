@@ -56,15 +56,11 @@ package struct ReplyHeader: HeaderMessage {
 
     /// The hand path, for a call that succeeded: the same bytes as ``encodeAny(into:)``.
     private func encodePlain(into buffer: inout ByteBuffer) {
-        let timingCount = timing?.wireByteCount ?? 0
-        var count = timing == nil ? 0 : WireFormat.delimitedByteCount(timingCount)
-        if messageLength != 0 { count += 1 + WireFormat.varintByteCount(messageLength) }
-        unsafe WireWriter.append(count, to: &buffer) { writer in
+        // Seven numbers of at most ten bytes, with their tags.
+        unsafe WireWriter.append(room: 80, count: 80, to: &buffer) { writer in
             unsafe writer.number(0x10, messageLength)
             guard let timing else { return }
-            unsafe writer.byte(0x22)
-            unsafe writer.varint(UInt64(timingCount))
-            unsafe timing.write(to: &writer)
+            unsafe writer.message(0x22) { writer in unsafe timing.write(to: &writer) }
         }
     }
 
@@ -106,16 +102,6 @@ extension Timing {
             unsafe message.batch = batch
             unsafe message.cold = cold ? 1 : 0
         }
-    }
-
-    fileprivate var wireByteCount: Int {
-        Timing.byteCount(admission.microseconds) + Timing.byteCount(queue.microseconds)
-            + Timing.byteCount(load.microseconds) + Timing.byteCount(run.microseconds)
-            + Timing.byteCount(UInt64(batch)) + (cold ? 2 : 0)
-    }
-
-    private static func byteCount(_ value: UInt64) -> Int {
-        value == 0 ? 0 : 1 + WireFormat.varintByteCount(value)
     }
 
     fileprivate func write(to writer: inout WireWriter) {

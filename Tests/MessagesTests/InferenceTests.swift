@@ -27,6 +27,31 @@ import Testing
         }
     }
 
+    /// Names so long that a length takes two and three bytes, into a buffer with room for exactly the message.
+    @Test func longDescriptionsFitExactly() throws {
+        for length in [
+            0, 1, 100, 112, 113, 114, 115, 116, 117, 118, 119, 120, 127, 128, 300, 20_000,
+        ] {
+            let tensor = Tensor(
+                name: String(repeating: "n", count: length), datatype: .uint8,
+                shape: [1, 2, 300, .max], bytes: ByteBuffer(repeating: 1, count: length))
+            let request = InferenceRequest(
+                model: "m", version: "", id: "", inputs: [tensor],
+                outputs: [tensor.name, String(repeating: "o", count: 126)])
+            let reply = InferenceReply(model: "", version: "", id: "", outputs: [tensor])
+            var exact = ByteBuffer()
+            exact.reserveCapacity(reply.wireByteCount)
+            let capacity = exact.capacity
+            reply.encode(into: &exact)
+            #expect(exact.readableBytes == reply.wireByteCount)
+            #expect(exact.capacity == capacity)
+            #expect(try InferenceReply.decodeAny(exact, bounds: bounds) == reply)
+            let message = encoded { request.encode(into: &$0) }
+            #expect(message.readableBytes == request.wireByteCount)
+            #expect(try InferenceRequest.decodeAny(message, bounds: bounds) == request)
+        }
+    }
+
     @Test func tensorsAreSlicesOfTheMessage() throws {
         let payload = ByteBuffer(repeating: 7, count: 4_096)
         let request = InferenceRequest(
