@@ -23,7 +23,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private(set) var machine: ConnectionMachine
     private var context: ChannelHandlerContext?
     private var hasGreeted = false
-    private var lastError: SluiceError?
+    /// Why the connection has ended.
+    private(set) var ending: SluiceError?
     private var keepAliveTimer: Scheduled<Void>?
 
     /// Streams whose readers are slow: while there is one, nothing is read.
@@ -165,20 +166,25 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        keepAliveTimer?.cancel()
-        let error =
-            lastError
-            ?? SluiceError(
-                .unavailable, reason: Reason.connectionLost, "The gateway closed the connection.")
-        let calls = machine.close()
-        switchboard.closed(self, calls: calls, error: error)
+        end(
+            SluiceError(
+                .unavailable, reason: Reason.connectionLost, "The gateway closed the connection."))
         context.fireChannelInactive()
     }
 
-    /// The first error says why the connection ends.
+    /// Ends the connection at once. The calls do not wait for the socket: closing it may take a while when
+    /// there is nobody at the other end.
     func fail(_ error: SluiceError) {
-        if lastError == nil { lastError = error }
+        end(error)
         context?.close(promise: nil)
+    }
+
+    /// The first error says why the connection ended.
+    private func end(_ error: SluiceError) {
+        guard ending == nil else { return }
+        ending = error
+        keepAliveTimer?.cancel()
+        switchboard.closed(self, calls: machine.close(), error: error)
     }
 
     private func closeIfSpent() {
@@ -189,7 +195,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     // MARK: Keep-alive
 
     private func armKeepAlive() {
-        guard let context, let due = machine.nextTick else { return }
+        guard ending == nil, let context, let due = machine.nextTick else { return }
         keepAliveTimer = context.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             self.keepAliveDue()
         }

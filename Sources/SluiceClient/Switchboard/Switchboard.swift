@@ -311,8 +311,10 @@ final class Switchboard: @unchecked Sendable {
             do {
                 let channel = try result.get()
                 guard self.link.isDialing(id) else { return channel.close(promise: nil) }
-                self.connections[id] = try channel.pipeline.syncOperations.handler(
+                let connection = try channel.pipeline.syncOperations.handler(
                     type: ConnectionHandler.self)
+                if let ending = connection.ending { throw ending }
+                self.connections[id] = connection
             } catch {
                 self.dialFailed(id, Self.connectError(error))
             }
