@@ -10,6 +10,8 @@ extension BinaryDoorHandler {
     static let partBytes = 64 << 10
     /// Bytes of long messages handed to the channel in one turn.
     static let turnBytes = 256 << 10
+    /// A failure's text, at most: a header has its limit, whatever an engine has to say.
+    static let textBytes = 2_048
     /// How long the last bytes may take to leave.
     static let closingTime = TimeAmount.seconds(5)
 
@@ -32,7 +34,7 @@ extension BinaryDoorHandler {
     func send(_ message: Answer, of exchange: DoorExchange) {
         guard !isClosing, machine.phase != .ended else { return }
         guard outbound.bytes < limits.bufferedBytes else {
-            overrule(exchange.slot, .readerTooSlow(limits))
+            overrule(exchange, .readerTooSlow(limits))
             return
         }
         openStream(exchange)
@@ -45,10 +47,9 @@ extension BinaryDoorHandler {
         of exchange: DoorExchange
     ) {
         exchange.handle = nil
-        if exchange.slot < exchanges.count, exchanges[exchange.slot] === exchange {
-            if !workContinues { exchanges[exchange.slot] = nil }
-            machine.finish(exchange.slot, workContinues: workContinues)
-        }
+        guard !exchange.isAbandoned else { return }
+        if exchange.isListed, !workContinues { exchanges[exchange.slot] = nil }
+        machine.finish(exchange.slot, workContinues: workContinues)
         guard !isClosing, machine.phase != .ended else { return }
         if let overruled = exchange.overruled {
             answer(exchange.call, overruled, timing)
@@ -85,8 +86,8 @@ extension BinaryDoorHandler {
     }
 
     func workEnded(_ exchange: DoorExchange) {
-        guard exchange.slot < exchanges.count, exchanges[exchange.slot] === exchange else { return }
-        exchanges[exchange.slot] = nil
+        guard !exchange.isAbandoned else { return }
+        if exchange.isListed { exchanges[exchange.slot] = nil }
         machine.workEnded(exchange.slot)
         flushLater()
     }
@@ -103,7 +104,8 @@ extension BinaryDoorHandler {
     /// REPLY(END) without a message, behind what the call has waiting.
     private func writeEnd(_ failure: CallFailure?, _ timing: Timing, call: UInt32) {
         let header = ReplyHeader(
-            status: failure.map(StatusMessage.init), timing: timing.onWire)
+            status: failure.map { StatusMessage($0.shortened(to: Self.textBytes)) },
+            timing: timing.onWire)
         guard outbound.hasLane(call) else {
             Self.write(header, call: call, into: &outbound.ready)
             return
@@ -133,14 +135,21 @@ extension BinaryDoorHandler {
             queue(message, header, call, ends: ends)
             return
         }
-        let flags = FrameFlags(ends: ends)
+        Self.write(type, FrameFlags(ends: ends), call, header, answer, into: &outbound)
+    }
+
+    /// One access to the door's state for a whole frame.
+    private static func write(
+        _ type: FrameType, _ flags: FrameFlags, _ call: UInt32, _ header: ReplyHeader,
+        _ answer: Answer, into outbound: inout Outbound
+    ) {
         guard outbound.hasLane(call) else {
             outbound.prepare()
-            Self.write(type, flags, call, header, answer, into: &outbound.ready)
+            write(type, flags, call, header, answer, into: &outbound.ready)
             return
         }
         var frame = ByteBuffer()
-        Self.write(type, flags, call, header, answer, into: &frame)
+        write(type, flags, call, header, answer, into: &frame)
         outbound.append(frame, call: call)
     }
 
@@ -185,12 +194,12 @@ extension BinaryDoorHandler {
         hello.idleMilliseconds = UInt32(clamping: machine.idleTime.milliseconds)
         hello.connectionID = connection
         hello.server = server
-        if token { hello.auth = AuthResult(result) }
+        if token { hello.auth = AuthResult(result.shortened(to: Self.textBytes)) }
         write(.hello, hello)
     }
 
     func writeAuthResult(_ result: Result<Nanoseconds?, CallFailure>) {
-        write(.auth, AuthResult(result))
+        write(.auth, AuthResult(result.shortened(to: Self.textBytes)))
     }
 
     private func write(_ type: FrameType, _ header: some HeaderMessage) {

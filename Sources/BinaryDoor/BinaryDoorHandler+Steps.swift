@@ -25,7 +25,8 @@ extension BinaryDoorHandler {
             waiting[slot] = nil
             answer(call, failure)
         case .cancel(let slot): exchanges[slot]?.cancel()
-        case .overrule(let slot, let failure): overrule(slot, failure)
+        case .overrule(let slot, let failure):
+            if let exchange = exchanges[slot] { overrule(exchange, failure) }
         case .cancelAnswer(let call):
             if outbound.drop(call) { answer(call, .cancelledWhileSending) }
         case .authenticate(let header): authenticate(header)
@@ -151,8 +152,6 @@ extension BinaryDoorHandler {
     ) {
         let exchange = DoorExchange(
             self, call: call, slot: slot, wantsProgress: header.wantsProgress)
-        while exchanges.count <= slot { exchanges.append(nil) }
-        exchanges[slot] = exchange
         guard let session, let context else {
             giveUp(exchange, .stopping(notStarted: true))
             return
@@ -168,15 +167,22 @@ extension BinaryDoorHandler {
             token: header.token,
             body: InferenceBody(method: method, message: message, limits: limits))
         let handle = session.begin(call, exchange: exchange)
-        if exchange.state == .open { exchange.handle = handle }
+        guard exchange.state != .done else { return }
+        while exchanges.count <= slot { exchanges.append(nil) }
+        exchanges[slot] = exchange
+        exchange.isListed = true
+        guard exchange.state == .open else { return }
+        exchange.handle = handle
+        if exchange.overruled != nil { exchange.cancel() }
     }
 
     private func giveUp(_ exchange: DoorExchange, _ failure: CallFailure) {
         exchange.finish(.failure(failure), timing: Timing(), workContinues: false)
     }
 
-    func overrule(_ slot: Int, _ failure: CallFailure) {
-        guard let exchange = exchanges[slot], exchange.state == .open else { return }
+    /// Stops the work; whatever it says, the caller is told `failure`.
+    func overrule(_ exchange: DoorExchange, _ failure: CallFailure) {
+        guard exchange.state == .open, exchange.overruled == nil else { return }
         exchange.overruled = failure
         _ = outbound.drop(exchange.call)
         exchange.cancel()

@@ -159,7 +159,10 @@ extension BinaryDoorHandler {
         waiting = [:]
         let open = exchanges
         exchanges = []
-        for exchange in open { exchange?.cancel() }
+        for case .some(let exchange) in open {
+            exchange.isAbandoned = true
+            exchange.cancel()
+        }
     }
 
     func clock(_ context: ChannelHandlerContext) -> Instant {

@@ -19,6 +19,10 @@ final class DoorExchange: Exchange {
     let wantsProgress: Bool
     var state = State.open
     var handle: (any CallHandle)?
+    /// In the door's list: not while `begin` runs, so that a call answered inside it costs less.
+    var isListed = false
+    /// The connection has gone: nothing the walk says matters any more.
+    var isAbandoned = false
     private var isCancelled = false
     /// Said to the caller in place of whatever the walk says.
     var overruled: CallFailure?

@@ -94,3 +94,17 @@ extension CallFailure {
         }
     }
 }
+
+extension CallFailure {
+    /// The same with a text of at most so many bytes.
+    func shortened(to bytesMax: Int) -> CallFailure {
+        guard message.utf8.count > bytesMax else { return self }
+        var shorter = self
+        shorter.message = String(decoding: message.utf8.prefix(bytesMax - 3), as: UTF8.self) + "..."
+        return shorter
+    }
+}
+
+extension Result<Nanoseconds?, CallFailure> {
+    func shortened(to bytesMax: Int) -> Self { mapError { $0.shortened(to: bytesMax) } }
+}

@@ -5,6 +5,7 @@ package import NIOCore
 /// A frame whose head has been written and whose lengths are filled in when header and payload are.
 package struct OpenFrame {
     fileprivate let start: Int
+    fileprivate let kind: UInt64
     fileprivate var headerBytes = 0
 }
 
@@ -36,24 +37,26 @@ extension ByteBuffer {
     package mutating func openFrame(
         _ type: FrameType, _ flags: FrameFlags = [], call: UInt32 = 0
     ) -> OpenFrame {
-        let frame = OpenFrame(start: writerIndex)
-        writeMultipleIntegers(UInt64(type.byte) << 24 | UInt64(flags.rawValue) << 16, call)
+        let kind = UInt64(type.byte) << 24 | UInt64(flags.rawValue) << 16
+        let frame = OpenFrame(start: writerIndex, kind: kind)
+        writeMultipleIntegers(kind, call)
         return frame
     }
 
     /// What was written since ``openFrame(_:_:call:)`` is the header. Without a header: not called.
-    package mutating func closeHeader(of frame: inout OpenFrame) {
+    package func closeHeader(of frame: inout OpenFrame) {
         frame.headerBytes = writerIndex - frame.start - Frame.headBytes
         precondition(frame.headerBytes <= UInt16.max, "a frame's header has at most 65,535 bytes")
-        setInteger(UInt16(frame.headerBytes), at: frame.start + 6)
     }
 
-    /// Fills in the length. Returns the bytes of header and payload, which the caller holds against the
+    /// Fills in the lengths. Returns the bytes of header and payload, which the caller holds against the
     /// peer's `max_frame`.
     @discardableResult
     package mutating func closeFrame(_ frame: OpenFrame) -> Int {
         let body = writerIndex - frame.start - Frame.headBytes
-        setInteger(UInt32(Frame.countedHeadBytes + body), at: frame.start)
+        let length = UInt64(Frame.countedHeadBytes + body)
+        precondition(length <= UInt32.max, "a frame's length has 32 bits")
+        setInteger(length << 32 | frame.kind | UInt64(frame.headerBytes), at: frame.start)
         return body
     }
 

@@ -27,7 +27,7 @@ struct TokenCommand: AsyncParsableCommand {
             } catch {
                 result = .failure(error)
             }
-            try store.close()
+            try await store.close()
             try result.get()
         }
     }

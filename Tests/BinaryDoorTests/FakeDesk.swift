@@ -44,6 +44,8 @@ final class FakeSession: CallerSession {
     var finishesOnCancel = false
     /// Kept at most, so that a storm does not fill the memory.
     var keeps = true
+    /// Messages of 10,000 bytes sent before `begin` returns.
+    var sendsInBegin = 0
 
     func authenticate(
         _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void
@@ -56,6 +58,7 @@ final class FakeSession: CallerSession {
         begun += 1
         let fake = FakeCall(call, exchange)
         if keeps { calls.append(fake) }
+        for _ in 0..<sendsInBegin { exchange.send(tensorAnswer(bytes: 10_000)) }
         switch behaviour {
         case .hold:
             if finishesOnCancel {

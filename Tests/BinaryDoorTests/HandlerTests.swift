@@ -152,6 +152,34 @@ import Testing
         #expect(try frame.status()?.failure == failure)
     }
 
+    @Test("A failure with a very long text is shortened, not a crash")
+    func longText() throws {
+        let bench = try Bench()
+        bench.walk.behaviour = .answer { _ in
+            .failure(CallFailure(.internal, .runFailed, String(repeating: "é", count: 100_000)))
+        }
+        try bench.send(Bench.call(1))
+        let status = try #require(try bench.answers().first?.status())
+        #expect(status.code == .internal)
+        #expect(status.message.utf8.count <= 2_052)
+        #expect(status.message.hasSuffix("..."))
+    }
+
+    @Test("A walk that answers, sends and fails inside begin")
+    func insideBegin() throws {
+        var limits = Limits()
+        limits.bufferedBytes = 50_000
+        let bench = try Bench(limits: limits)
+        bench.walk.sendsInBegin = 20
+        try bench.send(Bench.call(1, .inferStream))
+        let call = try #require(bench.walk.calls.first)
+        #expect(call.cancels == 1)
+        call.finish(.failure(CallFailure(.cancelled, .cancelledByCaller, "stopped")))
+        let frames = try bench.answers()
+        #expect(frames.count { $0.flags.contains(.end) } == 1)
+        #expect(try frames.last?.status()?.reason == "READER_TOO_SLOW")
+    }
+
     @Test("A stream opens, bears messages, and ends with a header")
     func stream() throws {
         let bench = try Bench()

@@ -54,7 +54,7 @@ struct Issuers: Sendable {
 
     func close() async throws {
         for client in clients { try await client.close() }
-        for store in stores { try store.close() }
+        for store in stores { try await store.close() }
     }
 }
 
