@@ -87,7 +87,7 @@ package final class LoopDesk {
         guard isAccepted(prepared.entry, deadline, now, delegate) else { return nil }
         let seat = seat(for: prepared.entry)
         if let cost = seat.resident.inlineCost(
-            forBytes: prepared.byteCount, max: inlineRunMax),
+            forBytes: prepared.byteCount, max: inlineRunMax, now: now),
             spent + cost <= turnBudget, let awake = hold(seat, now),
             runInline(prepared, seat, awake, delegate)
         {
@@ -197,7 +197,7 @@ extension LoopDesk {
         if watch.wasStruck {
             renewStopper()
             if !result.isSuccess {
-                seat.resident.barInline()
+                seat.resident.barInline(until: ended + fleet.settings.inlineBarTime)
                 fleet.observer.inlineRunStalled(seat.resident.entry, time: time)
                 return false
             }
@@ -246,11 +246,12 @@ extension LoopDesk {
 
     fileprivate func cancel(_ place: DeskPlace) { calls.run(at: place)?.abandon(.cancel) }
 
-    /// Delivers what the shards have posted.
+    /// Delivers what the shards have posted: a turn of its own, as an answer may let the next call begin.
     func collect() {
         mailbox.take(into: &notes)
         for note in notes { deliver(note) }
         notes.removeAll(keepingCapacity: true)
+        turnEnded()
     }
 
     private func deliver(_ note: Note) {

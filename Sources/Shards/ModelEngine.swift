@@ -32,7 +32,7 @@ package protocol FleetObserver: Sendable {
     func modelLoaded(_ entry: ModelEntry, time: Nanoseconds)
     func modelFailedToLoad(_ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds)
     func modelReleased(_ entry: ModelEntry)
-    /// An inline run held up its event loop; the model runs on shards from now on.
+    /// An inline run held up its event loop; the model runs on shards for a while.
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds)
 }
 

@@ -45,8 +45,8 @@ package final class Resident: Sendable {
     package let entry: ModelEntry
     let home: Int
     package let estimates = RunEstimates()
-    /// An inline run once held up its event loop: never again while this session lives.
-    private let isInlineBarred = Atomic<Bool>(false)
+    /// An inline run has held up its event loop: none before this time, in nanoseconds.
+    private let inlineBarredUntil = Atomic<UInt64>(0)
     private let state: Mutex<State>
     let loaders: Loaders
 
@@ -65,15 +65,17 @@ package final class Resident: Sendable {
     // MARK: - Uses
 
     /// Expected nanoseconds of a run, or nil when it must not run on an event loop.
-    func inlineCost(forBytes byteCount: Int, max: Nanoseconds) -> UInt64? {
+    func inlineCost(forBytes byteCount: Int, max: Nanoseconds, now: Instant) -> UInt64? {
         let estimate = estimates.nanoseconds(forBytes: byteCount)
-        guard estimate > 0, estimate <= max.count, !isInlineBarred.load(ordering: .relaxed) else {
-            return nil
-        }
+        guard estimate > 0, estimate <= max.count,
+            inlineBarredUntil.load(ordering: .relaxed) <= now.nanoseconds
+        else { return nil }
         return estimate
     }
 
-    func barInline() { isInlineBarred.store(true, ordering: .relaxed) }
+    func barInline(until: Instant) {
+        inlineBarredUntil.store(until.nanoseconds, ordering: .relaxed)
+    }
 
     /// A lease's model when it is awake; the caller makes the ``Lease``.
     func grantNow() -> AwakeModel? { state.withLock { $0.stay.grantNow() } }
@@ -131,7 +133,6 @@ package final class Resident: Sendable {
 
     func released() -> (leavers: [Waiter], startLoad: Bool) {
         estimates.forget()
-        isInlineBarred.store(false, ordering: .relaxed)
         return state.withLock { $0.stay.released() }
     }
 

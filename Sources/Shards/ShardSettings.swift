@@ -15,6 +15,8 @@ package struct ShardSettings: Sendable, Equatable {
     /// An event loop held up this long by an inline run has the run stopped and sent to a shard. Twice this is
     /// how often the watchdog looks when it has nothing else to do.
     package var inlineStallMax = Nanoseconds.milliseconds(250)
+    /// How long a model that did so runs on shards only.
+    package var inlineBarTime = Nanoseconds.seconds(60)
     /// Runs that may wait in the queue of one shard.
     package var queueMax = 1_024
     /// Calls that may wait for one model to load.
