@@ -71,7 +71,7 @@ import Testing
     @Test func nothingBannedIsUsed() {
         let banned = [
             ("try!", "the world's mistakes throw"),
-            ("Task {", "long life is a service, work is in task groups"),
+            (" Task {", "long life is a service, work is in task groups"),
             ("Task.detached", "long life is a service, work is in task groups"),
             ("catch {}", "an error is handled or handed on"),
             ("usleep(", "wait for a condition with a deadline"),
