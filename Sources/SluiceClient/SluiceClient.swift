@@ -43,8 +43,10 @@ public final class SluiceClient: Sendable {
     ///
     /// - Throws: ``SluiceError``: why there is no connection.
     public func connect() async throws(SluiceError) {
-        // The dial has its own timeout; a back-off before it has to fit as well.
-        let timeout = configuration.connectTimeout + configuration.reconnect.maximum
+        // The dial has its own timeout and tells more when it is what ends: a back-off before it has to fit, and
+        // its answer needs a moment to arrive.
+        let timeout =
+            configuration.connectTimeout + configuration.reconnect.maximum + .seconds(1)
         _ = try await call(
             nil, deadline: .now() + .nanoseconds(timeout.nanoseconds), onProgress: nil)
     }

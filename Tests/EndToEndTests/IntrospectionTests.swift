@@ -128,7 +128,8 @@ import Testing
 
     @Test func aWrongClientSecretIsTheOperatorsTroubleNotTheCallers() async throws {
         try await withAuthorizationServer { server in
-            try await withGateway(settings: try server.settings(secret: "not-the-secret")) { gateway in
+            try await withGateway(settings: try server.settings(secret: "not-the-secret")) {
+                gateway in
                 let token = try await server.token()
                 let error = try await TokenTests.outcome(gateway, token: token)
                 #expect(error?.code == .unavailable)

@@ -141,13 +141,17 @@ extension OnnxRuntimeTests {
             // glibc keeps up to twice the largest block it has freed at the end of a thread's own heap, which
             // malloc_trim does not touch: the first cycles fill that.
             for _ in 0..<10 { try cycle() }
-            OnnxEnvironment.trimMemory()
-            let before = try anonymousKiB()
-            for _ in 0..<50 { try cycle() }
-            OnnxEnvironment.trimMemory()
-            // A leak of the weights alone would be 200 MiB.
-            let grown = try anonymousKiB() - before
-            #expect(grown < 4_000)
+            // A leak of the weights alone would be 200 MiB. Tests beside this one allocate as well, which only adds:
+            // the least of three measurements is the nearest to the truth.
+            var grown: [Int] = []
+            for _ in 0..<3 {
+                OnnxEnvironment.trimMemory()
+                let before = try anonymousKiB()
+                for _ in 0..<50 { try cycle() }
+                OnnxEnvironment.trimMemory()
+                grown.append(try anonymousKiB() - before)
+            }
+            #expect(try #require(grown.min()) < 4_000, "grown by \(grown) KiB")
         }
     }
 

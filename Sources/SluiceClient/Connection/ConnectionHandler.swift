@@ -30,6 +30,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Streams whose readers are slow: while there is one, nothing is read.
     private var stalled: Set<Ticket> = []
     private var wantsRead = false
+    private var isFlushScheduled = false
 
     init(
         id: UInt64, switchboard: Switchboard, hello: ByteBuffer, lateToken: String?,
@@ -65,12 +66,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// Writes what waits, as long as the socket takes it.
     func flush() {
-        guard let context else { return }
-        while machine.hasOutput, context.channel.isWritable {
+        guard let context, !isFlushScheduled else { return }
+        if machine.hasOutput, context.channel.isWritable {
             for chunk in machine.takeOutput(atMost: Self.turnBytes) {
                 context.write(wrapOutboundOut(chunk), promise: nil)
             }
             context.flush()
+        }
+        if machine.hasOutput, context.channel.isWritable {
+            // One helping a turn: a call that begins meanwhile takes its turn before a long message's rest.
+            isFlushScheduled = true
+            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+            context.eventLoop.execute {
+                bound.value.isFlushScheduled = false
+                bound.value.flush()
+            }
         }
         closeIfSpent()
     }

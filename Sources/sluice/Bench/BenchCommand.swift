@@ -37,7 +37,7 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "What free dimensions are set to when inputs are made up.") var batch = 1
     @Option(
         help: ArgumentHelp(
-            "Another model, called one at a time on each connection beside the others and measured apart.",
+            "Another model, called one at a time on each connection beside the others.",
             valueName: "model"))
     var companion: String?
     @Flag(help: "Print JSON.") var json = false
@@ -84,7 +84,8 @@ struct BenchCommand: AsyncParsableCommand {
         var helloBytes = ByteBuffer()
         helloBytes.writeFrame(frame)
         let template = try CallTemplate(
-            model: model, version: version ?? "", message: try message(for: metadata, batch: batch, inputs: inputs),
+            model: model, version: version ?? "",
+            message: try message(for: metadata, batch: batch, inputs: inputs),
             frameBytes: 256 << 10)
         var plan = LoadPlan(
             connections: connections, inFlight: inFlight, rate: rate, warmUp: warmUp.amount,

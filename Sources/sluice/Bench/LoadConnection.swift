@@ -43,6 +43,9 @@ final class LoadConnection: ChannelInboundHandler {
     private var due: UInt64 = 0
     private var interval: UInt64 = 0
     private var context: ChannelHandlerContext?
+    /// Long calls that are being sent, each with its next frame.
+    private var long: [(call: UInt32, frame: Int)] = []
+    private var isPumpScheduled = false
 
     init(
         plan: LoadPlan, greeted: EventLoopPromise<Void>, finished: EventLoopPromise<LoadResult>
@@ -119,7 +122,7 @@ final class LoadConnection: ChannelInboundHandler {
         companionSent = now
         decoder.opened(companion)
         var buffer = context.channel.allocator.buffer(capacity: template.byteCount)
-        template.write(call: companion, into: &buffer)
+        template.write(frame: 0, of: companion, into: &buffer)
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
 
@@ -129,7 +132,39 @@ final class LoadConnection: ChannelInboundHandler {
         sent[slot(lastCall)] = instant
         open += 1
         decoder.opened(lastCall)
-        plan.call.write(call: lastCall, into: &buffer)
+        if plan.call.frameCount == 1 {
+            plan.call.write(frame: 0, of: lastCall, into: &buffer)
+        } else {
+            long.append((lastCall, 0))
+            pumpLater()
+        }
+    }
+
+    /// Sends one frame of a long call at a time, as far as the socket takes them, so that a small call can pass.
+    private func pump() {
+        guard let context, context.channel.isWritable, !long.isEmpty else { return }
+        var (call, frame) = long.removeFirst()
+        var buffer = context.channel.allocator.buffer(capacity: 264 << 10)
+        plan.call.write(frame: frame, of: call, into: &buffer)
+        frame += 1
+        if frame < plan.call.frameCount { long.append((call, frame)) }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        if !long.isEmpty { pumpLater() }
+    }
+
+    private func pumpLater() {
+        guard !isPumpScheduled, let context else { return }
+        isPumpScheduled = true
+        let loop = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            loop.value.isPumpScheduled = false
+            loop.value.pump()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        pump()
+        context.fireChannelWritabilityChanged()
     }
 
     private func slot(_ call: UInt32) -> Int { Int(call) & (LoadConnection.slots - 1) }

@@ -26,8 +26,8 @@ struct LoadPlan: Sendable {
 /// The bytes of one call, encoded once: only the id differs from call to call.
 struct CallTemplate: Sendable {
     private let bytes: ByteBuffer
-    /// Where each frame's call id lies.
-    private let idOffsets: [Int]
+    /// Where each frame begins.
+    private let starts: [Int]
 
     /// - Parameters:
     ///   - model, version: the call header's.
@@ -43,20 +43,28 @@ struct CallTemplate: Sendable {
         var splitter = MessageSplitter(
             .call, call: 0, header: ByteBuffer(bytes: headerBytes), payload: message, ends: true)
         var bytes = ByteBuffer()
-        var offsets: [Int] = []
+        var starts: [Int] = []
         while let frame = splitter.next(bodyMax: frameBytes) {
-            offsets.append(bytes.writerIndex + 8)
+            starts.append(bytes.writerIndex)
             bytes.writeFrame(frame)
         }
         self.bytes = bytes
-        idOffsets = offsets
+        self.starts = starts
     }
 
     var byteCount: Int { bytes.readableBytes }
 
-    func write(call: UInt32, into buffer: inout ByteBuffer) {
+    var frameCount: Int { starts.count }
+
+    /// Appends one frame of the call.
+    func write(frame: Int, of call: UInt32, into buffer: inout ByteBuffer) {
+        let end = frame + 1 < starts.count ? starts[frame + 1] : bytes.writerIndex
+        guard let frame = bytes.getSlice(at: starts[frame], length: end - starts[frame]) else {
+            preconditionFailure("a frame lies whole in its template")
+        }
         let start = buffer.writerIndex
-        buffer.writeImmutableBuffer(bytes)
-        for offset in idOffsets { buffer.setInteger(call, at: start + offset) }
+        buffer.writeImmutableBuffer(frame)
+        // The call's id stands behind length, type, flags and header length.
+        buffer.setInteger(call, at: start + 8)
     }
 }

@@ -59,6 +59,8 @@ struct LoadRun {
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(.seconds(10))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // What is not sent yet waits here, where a small call can pass it, and not in the kernel.
+            .channelOption(.tcpOption(.init(rawValue: 25)), value: 128 << 10)  // TCP_NOTSENT_LOWAT
             .channelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(
