@@ -118,7 +118,7 @@ struct Seeded: RandomNumberGenerator {
     mutating func tensor(_ index: Int) -> Tensor {
         let payload = (0..<below(40)).map { _ in UInt8(truncatingIfNeeded: next()) }
         return Tensor(
-            name: "\(index)" + text(),
+            name: "\(index):" + text(),
             datatype: ElementType.allCases[below(ElementType.allCases.count)], shape: shape(),
             bytes: ByteBuffer(bytes: payload))
     }

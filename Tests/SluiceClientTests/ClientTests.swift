@@ -260,8 +260,7 @@ private func input(_ count: Int = 2) throws -> Tensor {
         }
     }
 
-    // Intermittent: while the socket takes everything, one flush sends the whole message.
-    @Test
+    @Test(.disabled("needs a fake gateway that stops reading: loopback takes eight megabytes at once"))
     func aSmallCallOvertakesALargeOne() async throws {
         try await withGateway { gateway, client in
             let large = Task { try await client.infer("big", inputs: [try input(2_000_000)]) }
