@@ -260,7 +260,9 @@ private func input(_ count: Int = 2) throws -> Tensor {
         }
     }
 
-    @Test(.disabled("needs a fake gateway that stops reading: loopback takes eight megabytes at once"))
+    @Test(
+        .disabled("needs a fake gateway that stops reading")
+    )
     func aSmallCallOvertakesALargeOne() async throws {
         try await withGateway { gateway, client in
             let large = Task { try await client.infer("big", inputs: [try input(2_000_000)]) }
