@@ -54,6 +54,8 @@ final class RepositoryWatch: Service {
     }
 
     func run() async throws {
+        // `models.poll: 0` means at start only.
+        guard interval > .zero else { return try await gracefulShutdown() }
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
                 do {
