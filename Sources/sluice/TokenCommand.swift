@@ -129,7 +129,7 @@ struct TokenCommand: AsyncParsableCommand {
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Revoke the tokens of a name, or one by its id.",
-            discussion: "A running gateway believes it within the issuer's max_ttl (30 s unless set).")
+            discussion: "A running gateway believes it within its issuer's max_ttl (30 s).")
         @Argument(help: "A token's name, or the beginning of its id.") var token: String
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var options: StateOptions
