@@ -42,7 +42,7 @@ bench: build     ## Throughput and latency beside the bare limit in C, one run
 
 models:          ## Trains models/ again in a pinned Python environment
 	@scripts/python-environment models/requirements.txt .venv-models
-	@.venv-models/bin/python models/build.py
+	@ORT_DISABLE_TELEMETRY=1 .venv-models/bin/python models/build.py
 
 generate:        ## The protobuf code, from proto/
 	@scripts/generate

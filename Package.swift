@@ -11,6 +11,18 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
 ]
 
+// The gateway carries the Swift runtime with it: it runs where no toolchain is installed, and 9 MiB less of it stay resident
+// (packed relocations, no table of exported names). See docs/decisions/0005.
+let selfContained: [LinkerSetting] = [
+    .unsafeFlags(
+        [
+            "-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-lFoundationInternationalization",
+            "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU",
+        ]
+            + ["-z", "pack-relative-relocs", "--no-export-dynamic"].flatMap { ["-Xlinker", $0] },
+        .when(platforms: [.linux]))
+]
+
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
@@ -118,7 +130,8 @@ let package = Package(
                 "Gateway", "Contract", "Issuer", "TLS", "SluiceClient", "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
             ],
-            swiftSettings: strict),
+            swiftSettings: strict,
+            linkerSettings: selfContained),
 
         // Tests
         tests("ContractTests", ["Contract", nio]),

@@ -140,6 +140,7 @@ void model_open(const char *name, const char *path) {
   }
   char version[256], reason[256];
   const char *library = COnnxRuntime_namedLibrary();
+  COnnxRuntime_forbidTelemetry();
   if (COnnxRuntime_open(library ? library : "/usr/local/lib/libonnxruntime.so", &model.api, version, reason, 256) !=
           COnnxRuntimeOpened &&
       COnnxRuntime_open("libonnxruntime.so", &model.api, version, reason, 256) != COnnxRuntimeOpened) {

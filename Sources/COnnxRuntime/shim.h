@@ -31,6 +31,14 @@ typedef enum COnnxRuntimeOpening {
   COnnxRuntimeTooOld = 3,
 } COnnxRuntimeOpening;
 
+// Official builds of 1.29 and later send usage data to Microsoft, keep an identifier and a database under ~/.cache, and decide
+// for the process's life when they are opened; DisableTelemetryEvents comes too late for the first event. Both names the
+// library has used are set. Call it before the library is opened and while no other thread reads the environment.
+static inline void COnnxRuntime_forbidTelemetry(void) {
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+  setenv("ORT_TELEMETRY_DISABLED", "1", 1);
+}
+
 // Opens the library at `path` (a bare name is searched for by the system) and asks for the table of the header's
 // API version. On failure `reason` holds a text; on success and on TooOld `version` holds the library's version.
 // The library stays open for the life of the process: its threads and thread-local data do not survive dlclose.

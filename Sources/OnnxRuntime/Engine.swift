@@ -26,6 +26,7 @@ import COnnxRuntime
         } else if let named = unsafe COnnxRuntime_namedLibrary() {
             candidates = [unsafe String(cString: named)]
         }
+        COnnxRuntime_forbidTelemetry()
         var reasons: [String] = []
         for candidate in candidates {
             switch Engine.open(candidate) {

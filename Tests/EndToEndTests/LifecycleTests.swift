@@ -41,6 +41,23 @@ import Testing
         #expect(result.error.contains("scripts/setup") || result.error.contains("make setup"))
     }
 
+    /// Official builds of ONNX Runtime leave an identifier and a database of events in the home folder, and send them,
+    /// unless they are told not to before they are opened.
+    @Test func theEngineTellsNobodyAndLeavesNothingBehind() async throws {
+        try await withTemporaryFolder { home in
+            // The library keeps quiet by itself in CI and under unit tests: neither is said here.
+            let quiet = ["CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"]
+            var environment = Dictionary(uniqueKeysWithValues: quiet.map { ($0, "") })
+            environment["HOME"] = home.path
+            environment["XDG_CACHE_HOME"] = home.path
+            try await withGateway(environment: environment) { gateway in
+                let ready = try await gateway.withClient { try await $0.isServerReady() }
+                #expect(ready)
+            }
+            #expect(try FileManager.default.subpathsOfDirectory(atPath: home.path) == [])
+        }
+    }
+
     @Test func aMissingModelsFolderIsNamed() async throws {
         let result = try await failing(["--models", "/nowhere/models"])
         #expect(result.status == 78)

@@ -36,7 +36,8 @@ package struct SettingsDocument {
         try SettingsDocument.checkDepth(yaml)
         let root: Node?
         do {
-            root = try Yams.compose(yaml: yaml)
+            // Every value stays text: its rule reads it. Yams' own rules would also cost a megabyte of regular expressions.
+            root = try Yams.compose(yaml: yaml, .basic)
         } catch let error as YamlError {
             throw SettingsDocument.fault(error)
         } catch {
