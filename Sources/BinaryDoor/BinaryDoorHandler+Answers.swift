@@ -2,7 +2,7 @@
 
 import Contract
 import Messages
-import NIOCore
+package import NIOCore
 import SluiceWire
 
 extension BinaryDoorHandler {
@@ -10,6 +10,8 @@ extension BinaryDoorHandler {
     static let partBytes = 64 << 10
     /// Bytes of long messages handed to the channel in one turn.
     static let turnBytes = 256 << 10
+    /// Long enough for the loop to ask its sockets first, short beside the time a turn's bytes take to seal.
+    package static let turnPause = TimeAmount.microseconds(20)
     /// A failure's text, at most: a header has its limit, whatever an engine has to say.
     static let textBytes = 2_048
     /// How long the last bytes may take to leave.
@@ -130,9 +132,7 @@ extension BinaryDoorHandler {
         let header = ReplyHeader(timing: timing?.onWire)
         // A reply that succeeded has a header of a few dozen bytes.
         guard bytes <= partBytesMax - 512 else {
-            var message = ByteBufferAllocator().buffer(capacity: bytes)
-            AnswerEncoder.encode(answer, into: &message)
-            queue(message, header, call, ends: ends)
+            queue(AnswerEncoder.pieces(of: answer), bytes, header, call, ends: ends)
             return
         }
         Self.write(type, FrameFlags(ends: ends), call, header, answer, into: &outbound)
@@ -168,14 +168,14 @@ extension BinaryDoorHandler {
 
     /// A message of several parts opens with REPLY, also in a stream: its header says how long it is.
     private func queue(
-        _ message: ByteBuffer, _ header: ReplyHeader, _ call: UInt32, ends: Bool
+        _ pieces: [ByteBuffer], _ length: Int, _ header: ReplyHeader, _ call: UInt32, ends: Bool
     ) {
         var header = header
-        header.messageLength = UInt64(message.readableBytes)
+        header.messageLength = UInt64(length)
         var bytes = ByteBuffer()
         header.encode(into: &bytes)
         outbound.append(
-            MessageSplitter(.reply, call: call, header: bytes, payload: message, ends: ends))
+            MessageSplitter(.reply, call: call, header: bytes, pieces: pieces, ends: ends))
     }
 
     // MARK: Frames of the connection
@@ -246,7 +246,18 @@ extension BinaryDoorHandler {
         let isBlocked = outbound.bytes > 0 && !context.channel.isWritable
         if isBlocked { now = max(now, clock(context)) }
         machine.writability(!isBlocked, at: now)
-        if outbound.hasLanes, !isBlocked { flushLater() }
+        if outbound.hasLanes, !isBlocked { flushNextTurn() }
+    }
+
+    /// Goes on with long messages once the loop has asked its sockets: a task given to the loop now would run before that,
+    /// and a long message would go out whole while every other connection and this one's reading wait.
+    private func flushNextTurn() {
+        guard !isFlushScheduled, let context else { return }
+        isFlushScheduled = true
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.turnPause) { [self] in
+            isFlushScheduled = false
+            settle()
+        }
     }
 
     /// Sends all that is left and closes behind it.

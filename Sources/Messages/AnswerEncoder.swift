@@ -42,6 +42,14 @@ package enum AnswerEncoder {
         }
     }
 
+    /// The message in pieces, for one too long for a frame: large tensors are not copied.
+    package static func pieces(of answer: Answer) -> [ByteBuffer] {
+        if case .inference(let reply) = answer { return reply.pieces }
+        var message = ByteBuffer()
+        encode(answer, into: &message)
+        return [message]
+    }
+
     private static func encode(_ metadata: ModelMetadata, into buffer: inout ByteBuffer) {
         let arena = Arena(budget: .max)
         let message = unsafe arena.make(Inference__ModelMetadataResponse.self) { message in

@@ -25,6 +25,44 @@ extension InferenceReply {
     }
 }
 
+extension InferenceReply {
+    /// Outputs of this many bytes and more are pieces of their own.
+    private static let ownPieceBytes = 16 << 10
+
+    /// The `ModelInferResponse` in pieces: the bytes of large outputs as they are, not copied, and what is written
+    /// between them.
+    package var pieces: [ByteBuffer] {
+        var pieces: [ByteBuffer] = []
+        var written = ByteBuffer()
+        let room =
+            TensorFields.room(for: model) + TensorFields.room(for: version)
+            + TensorFields.room(for: id) + TensorFields.descriptionRoom(for: outputs)
+        unsafe WireWriter.append(room: room, count: room, to: &written) { writer in
+            unsafe writer.text(0x0A, model)
+            unsafe writer.text(0x12, version)
+            unsafe writer.text(0x1A, id)
+            unsafe TensorFields.writeDescriptions(outputs, to: &writer)
+        }
+        for output in outputs {
+            let count = output.bytes.readableBytes
+            guard count >= Self.ownPieceBytes else {
+                unsafe WireWriter.append(room: count + 16, count: count + 16, to: &written) {
+                    unsafe $0.bytes(0x32, output.bytes)
+                }
+                continue
+            }
+            unsafe WireWriter.append(room: 16, count: 16, to: &written) { writer in
+                unsafe writer.byte(0x32)
+                unsafe writer.varint(UInt64(count))
+            }
+            pieces += [written, output.bytes]
+            written = ByteBuffer()
+        }
+        if written.readableBytes > 0 { pieces.append(written) }
+        return pieces
+    }
+}
+
 extension InferenceRequest {
     /// Bytes of the `ModelInferRequest`.
     package var wireByteCount: Int {
@@ -103,6 +141,11 @@ private enum TensorFields {
             }
             return room
         }
+    }
+
+    /// At least the bytes of the descriptions alone.
+    static func descriptionRoom(for tensors: [Tensor]) -> Int {
+        tensors.reduce(0) { $0 + $1.name.utf8.count + 128 }
     }
 
     static func writeDescriptions(_ tensors: [Tensor], to writer: inout WireWriter) {

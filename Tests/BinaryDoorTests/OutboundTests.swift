@@ -74,17 +74,14 @@ import Testing
         let bench = try Bench()
         try bench.send(Bench.call(1), Bench.call(2))
         bench.walk.calls[0].finish(.success(tensorAnswer(bytes: 16 << 20)))
-        // One tick of the loop: the first turn of the long answer.
-        bench.channel.embeddedEventLoop.execute {
-            [
-                walk = NIOLoopBound(
-                    bench.walk, eventLoop: bench.channel.embeddedEventLoop)
-            ] in
-            walk.value.calls[1].finish()
-        }
+        // One turn of the long answer, and no more although the socket would take it: the loop asks its sockets first.
+        bench.channel.embeddedEventLoop.run()
+        let turn = try bench.written()
+        #expect(turn.count >= 4 && turn.count <= 6)
+        bench.walk.calls[1].finish()
         let frames = try bench.answers()
         let place = try #require(frames.firstIndex { $0.call == 2 })
-        #expect(place <= 8)
+        #expect(place <= 4)
         #expect(frames.count > 250)
     }
 
@@ -95,7 +92,8 @@ import Testing
         bench.walk.behaviour = .answer { _ in .success(tensorAnswer(bytes: 100_000)) }
         try bench.send(Bench.call(1))
         let frames = try bench.answers().filter { $0.type != .hello }
-        #expect(frames.count == 3)
+        // What describes the tensor, and the tensor's bytes in three parts.
+        #expect(frames.count == 4)
         for frame in frames {
             #expect(frame.header.readableBytes + frame.payload.readableBytes <= 40_000)
         }
@@ -113,9 +111,9 @@ import Testing
         call.finish(.success(.done))
         bench.setWritable(true)
         let frames = try bench.answers()
-        #expect(frames.map(\.type) == [.reply, .data, .reply, .data, .data, .reply])
-        #expect(frames.map(\.flags) == [[], [], [.more], [], [], [.end]])
-        #expect(frames[4].payload == encoded(tensorAnswer(bytes: 12)))
+        #expect(frames.map(\.type) == [.reply, .data, .reply, .data, .data, .data, .reply])
+        #expect(frames.map(\.flags) == [[], [], [.more], [.more], [], [], [.end]])
+        #expect(frames[5].payload == encoded(tensorAnswer(bytes: 12)))
     }
 
     @Test("CANCEL while the answer is being sent cuts it off, with one END")

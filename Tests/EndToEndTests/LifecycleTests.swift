@@ -58,6 +58,21 @@ import Testing
         }
     }
 
+    /// The tests' user may do anything; callers may not.
+    @Test func aCallerNeedsNoPrivilege() async throws {
+        try await withGateway { gateway in
+            let result = try await Command.run(
+                program: "/usr/bin/setpriv",
+                [
+                    "--bounding-set=-all", "--inh-caps=-all", Paths.binary, "call", "iris",
+                    "--endpoint", gateway.endpoint, "--ca", gateway.ca, "--input",
+                    "X=[[5.1,3.5,1.4,0.2]]",
+                ], environment: ["SLUICE_TOKEN": try await gateway.token()])
+            #expect(result.status == 0, "\(result.error)")
+            #expect(result.output.contains("probabilities"))
+        }
+    }
+
     @Test func aMissingModelsFolderIsNamed() async throws {
         let result = try await failing(["--models", "/nowhere/models"])
         #expect(result.status == 78)

@@ -24,7 +24,34 @@ import Testing
             #expect(answer.readableBytes == reply.wireByteCount)
             #expect(try InferenceReply(decoding: answer, bounds: bounds) == reply)
             #expect(try InferenceReply.decodeAny(answer, bounds: bounds) == reply)
+            #expect(joined(reply.pieces) == answer, "seed \(seed), round \(round)")
         }
+    }
+
+    /// Large outputs are pieces of their own, wherever they stand among small and empty ones.
+    @Test func piecesAreTheMessageWithoutCopies() throws {
+        let sizes = [0, 20_000, 5, 16_384, 16_383, 3_000_000, 0]
+        let outputs = sizes.enumerated().map { index, size in
+            Tensor(
+                name: "output \(index)", datatype: .uint8, shape: [Int64(size)],
+                bytes: ByteBuffer(repeating: UInt8(index), count: size))
+        }
+        let reply = InferenceReply(model: "m", version: "2", id: "id", outputs: outputs)
+        let pieces = reply.pieces
+        #expect(joined(pieces) == encoded { reply.encode(into: &$0) })
+        #expect(AnswerEncoder.pieces(of: .inference(reply)) == pieces)
+        for index in [1, 3, 5] {
+            #expect(pieces.contains { address($0) == address(outputs[index].bytes) })
+        }
+        #expect(pieces.count == 7)
+    }
+
+    private func joined(_ pieces: [ByteBuffer]) -> ByteBuffer {
+        pieces.reduce(into: ByteBuffer()) { $0.writeImmutableBuffer($1) }
+    }
+
+    private func address(_ bytes: ByteBuffer) -> Int {
+        unsafe bytes.withUnsafeReadableBytes { Int(bitPattern: $0.baseAddress) }
     }
 
     /// Names so long that a length takes two and three bytes, into a buffer with room for exactly the message.

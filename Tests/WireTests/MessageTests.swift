@@ -74,6 +74,29 @@ import Testing
         #expect(try assembler.finish() == message)
     }
 
+    @Test("A message in pieces is cut as it lies, without empty parts and without copies")
+    func pieces() throws {
+        let large = ByteBuffer(bytes: [UInt8](repeating: 7, count: 150))
+        let pieces = [
+            ByteBuffer(), ByteBuffer(bytes: [1, 2, 3]), ByteBuffer(), large, ByteBuffer(bytes: [9]),
+            ByteBuffer(),
+        ]
+        var splitter = MessageSplitter(
+            .reply, call: 5, header: ByteBuffer(bytes: [0, 0]), pieces: pieces, ends: true)
+        #expect(splitter.remainingBytes == 156)
+        var frames: [Frame] = []
+        while let frame = splitter.next(bodyMax: 100) { frames.append(frame) }
+        #expect(frames.map(\.payload.readableBytes) == [3, 100, 50, 1])
+        #expect(frames.map(\.flags) == [.more, .more, .more, .end])
+        #expect(splitter.remainingBytes == 0)
+        // The same memory: not a copy.
+        func address(_ bytes: ByteBuffer) -> Int {
+            unsafe bytes.withUnsafeReadableBytes { Int(bitPattern: $0.baseAddress) }
+        }
+        #expect(address(frames[1].payload) == address(large))
+        #expect(address(frames[2].payload) == address(large) + 100)
+    }
+
     @Test("Without END the last part only ends the message")
     func streamPart() {
         var splitter = MessageSplitter(

@@ -12,6 +12,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// About how many bytes are handed to TLS at once: some records, so that a small call waits for little.
     static let turnBytes = 256 << 10
+    /// Long enough for the loop to ask its sockets first, short beside the time a turn's bytes take to seal.
+    private static let turnPause = TimeAmount.microseconds(20)
     static let applicationProtocol = "sluice/1"
 
     let id: UInt64
@@ -74,10 +76,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
             context.flush()
         }
         if machine.hasOutput, context.channel.isWritable {
-            // One helping a turn: a call that begins meanwhile takes its turn before a long message's rest.
+            // One helping a turn: a call that begins meanwhile takes its turn before a long message's rest. A timer and not a
+            // task, so that the loop asks its sockets in between.
             isFlushScheduled = true
             let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            context.eventLoop.execute {
+            context.eventLoop.scheduleTask(in: Self.turnPause) {
                 bound.value.isFlushScheduled = false
                 bound.value.flush()
             }

@@ -4,6 +4,14 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Everything a connection needs before it exists; made once, so that a wrong file is known at once.
 struct Dialer: Sendable {
     private let endpoint: Endpoint
@@ -72,9 +80,8 @@ struct Dialer: Sendable {
             return loop.makeFailedFuture(error)
         }
         let lateToken = token.utf8.count > HelloCoding.helloTokenBytesMax ? token : nil
-        let bootstrap = ClientBootstrap(group: loop)
+        var bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(.nanoseconds(configuration.connectTimeout.nanoseconds))
-            .channelOption(.socketOption(.tcp_nodelay), value: isTCP ? 1 : 0)
             .channelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
@@ -92,10 +99,12 @@ struct Dialer: Sendable {
                 }
             }
         switch endpoint.address {
-        case .host(let host, let port): return bootstrap.connect(host: host, port: port)
+        case .host(let host, let port):
+            // What is not sent yet waits in the handler, where a small call passes a large one, and not in the kernel.
+            bootstrap = bootstrap.channelOption(
+                .tcpOption(.init(rawValue: TCP_NOTSENT_LOWAT)), value: 128 << 10)
+            return bootstrap.connect(host: host, port: port)
         case .unixSocket(let path): return bootstrap.connect(unixDomainSocketPath: path)
         }
     }
-
-    private var isTCP: Bool { if case .host = endpoint.address { true } else { false } }
 }

@@ -132,10 +132,10 @@ final class LoadConnection: ChannelInboundHandler {
         sent[slot(lastCall)] = instant
         open += 1
         decoder.opened(lastCall)
-        if plan.call.frameCount == 1 {
-            plan.call.write(frame: 0, of: lastCall, into: &buffer)
-        } else {
-            long.append((lastCall, 0))
+        // The first frame goes at once: ids may only grow on the wire.
+        plan.call.write(frame: 0, of: lastCall, into: &buffer)
+        if plan.call.frameCount > 1 {
+            long.append((lastCall, 1))
             pumpLater()
         }
     }
@@ -156,7 +156,8 @@ final class LoadConnection: ChannelInboundHandler {
         guard !isPumpScheduled, let context else { return }
         isPumpScheduled = true
         let loop = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.execute {
+        // Not a task: the loop would run it before it reads what has come.
+        context.eventLoop.scheduleTask(in: .microseconds(20)) {
             loop.value.isPumpScheduled = false
             loop.value.pump()
         }

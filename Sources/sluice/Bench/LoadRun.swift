@@ -4,6 +4,12 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 struct LoadRun {
     struct Target {
         var host: String
@@ -60,7 +66,7 @@ struct LoadRun {
             .connectTimeout(.seconds(10))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             // What is not sent yet waits here, where a small call can pass it, and not in the kernel.
-            .channelOption(.tcpOption(.init(rawValue: 25)), value: 128 << 10)  // TCP_NOTSENT_LOWAT
+            .channelOption(.tcpOption(.init(rawValue: TCP_NOTSENT_LOWAT)), value: 128 << 10)
             .channelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(
