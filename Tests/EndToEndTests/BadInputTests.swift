@@ -48,6 +48,27 @@ import Testing
         }
     }
 
+    /// One address may not take what belongs to all; a connection that ends makes room.
+    @Test func anAddressHasSoManyConnections() async throws {
+        let settings = "limits:\n  connections_per_address: 3\n"
+        try await withGateway(settings: settings) { gateway in
+            var held: [RawConnection] = []
+            for _ in 0..<3 { held.append(try await RawConnection.open(to: gateway)) }
+            await #expect(throws: (any Error).self) {
+                _ = try await RawConnection.open(to: gateway)
+            }
+            let other = try await RawConnection.open(to: gateway, from: "127.0.0.2")
+            try await other.close()
+            try await held.removeLast().close()
+            try await eventually(within: 10, "room for another connection") {
+                guard let next = try? await RawConnection.open(to: gateway) else { return false }
+                try await next.close()
+                return true
+            }
+            for connection in held { try await connection.close() }
+        }
+    }
+
     @Test func oldTLSIsRefused() async throws {
         try await withGateway { gateway in
             try await withBystander(gateway) {

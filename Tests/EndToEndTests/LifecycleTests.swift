@@ -116,6 +116,30 @@ import Testing
         }
     }
 
+    /// `models.poll: 0` looks at the folder once; beside it a gateway that looks often shows when there was time enough.
+    @Test func theFolderIsLookedAtAsOftenAsItIsSaid() async throws {
+        try await withTemporaryFolder { folder in
+            try FileManager.default.copyItem(
+                atPath: "\(Paths.models)/iris", toPath: folder.appending(path: "iris").path)
+            let often = "models:\n  poll: 1s\n"
+            let once = "models:\n  poll: 0\n"
+            try await withGateway(models: folder.path, settings: often) { watching in
+                try await withGateway(models: folder.path, settings: once) { content in
+                    try FileManager.default.copyItem(
+                        atPath: "\(Paths.models)/diabetes-forest",
+                        toPath: folder.appending(path: "late").path)
+                    try await watching.withClient { client in
+                        try await eventually(within: 20, "the new model") {
+                            try await client.index().contains { $0.name == "late" }
+                        }
+                    }
+                    let index = try await content.withClient { try await $0.index() }
+                    #expect(index.map(\.name) == ["iris"])
+                }
+            }
+        }
+    }
+
     @Test func aCorruptModelDoesNotDisturbTheOthers() async throws {
         try await withTemporaryFolder { folder in
             let files = FileManager.default

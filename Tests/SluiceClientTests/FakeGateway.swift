@@ -94,6 +94,16 @@ final class FakeConnection: Sendable {
         try await send(try Messages.reply(call.call, payload: try Messages.echo(call.payload)))
     }
 
+    /// From now on a piece each millisecond, so that what the client sends waits at the client.
+    func readSlowly() async throws {
+        try await channel.setOption(.autoRead, value: false).get()
+        let channel = self.channel
+        let reading = channel.eventLoop.scheduleRepeatedTask(
+            initialDelay: .zero, delay: .milliseconds(1)
+        ) { _ in channel.read() }
+        channel.closeFuture.whenComplete { _ in reading.cancel() }
+    }
+
     func isClosed() async throws {
         try await within("the client to close") {
             for await _ in self.frames {}

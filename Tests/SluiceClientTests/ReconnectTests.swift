@@ -260,6 +260,8 @@ private func withGateway(
         let files = try TestCertificate.files.get()
         for (host, name, works) in [
             ("localhost", nil, true), ("127.0.0.1", nil, true), ("127.0.0.1", "localhost", true),
+            // The certificate bears 127.0.0.1, which is not what is asked for.
+            ("localhost", "other.example", false), ("127.0.0.1", "other.example", false),
         ] as [(String, String?, Bool)] {
             let client = try SluiceClient(
                 endpoint: .hostPort(host, gateway.port),
@@ -278,6 +280,20 @@ private func withGateway(
             await end(client)
         }
         try await gateway.stop()
+    }
+
+    @Test(arguments: [
+        ("gateway.example", "gateway.example", true), ("GATEWAY.example", "gateway.Example", true),
+        ("gateway.example.", "gateway.example", true),
+        ("a.gateway.example", "*.gateway.example", true),
+        ("gateway.example", "*.gateway.example", false), ("a.b.example", "*.example", false),
+        ("a.b.gateway.example", "*.gateway.example", false), ("a.example", "*.example", false),
+        ("a.gateway.example", "a*.gateway.example", false), ("example", "*", false),
+        ("gateway.example", "", false), ("", "", false),
+        ("gateway..example", "gateway..example", false),
+    ])
+    func names(asked: String, borne: String, matches: Bool) {
+        #expect(ServerIdentity.matches(asked, borne) == matches)
     }
 
     @Test func aServerThatSpeaksSomethingElse() async throws {

@@ -22,6 +22,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// A token too long for HELLO.
     let lateToken: String?
     private let isPlaintext: Bool
+    /// The name the certificate has to bear; nil when an address was asked for.
+    private let serverName: String?
     private(set) var machine: ConnectionMachine
     private var context: ChannelHandlerContext?
     private var hasGreeted = false
@@ -36,13 +38,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         id: UInt64, switchboard: Switchboard, hello: ByteBuffer, lateToken: String?,
-        isPlaintext: Bool, machine: ConnectionMachine
+        isPlaintext: Bool, serverName: String?, machine: ConnectionMachine
     ) {
         self.id = id
         self.switchboard = switchboard
         self.hello = hello
         self.lateToken = lateToken
         self.isPlaintext = isPlaintext
+        self.serverName = serverName
         self.machine = machine
     }
 
@@ -122,9 +125,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted(let spoken)? = event as? TLSUserEvent {
-            if spoken == Self.applicationProtocol {
-                greet(context)
-            } else {
+            if spoken != Self.applicationProtocol {
                 fail(
                     SluiceError(
                         .failedPrecondition, reason: Reason.protocolNotSpoken,
@@ -132,9 +133,22 @@ final class ConnectionHandler: ChannelDuplexHandler {
                         The server speaks \(spoken ?? "no protocol it names"), not \
                         \(Self.applicationProtocol): is this a Sluice gateway's port?
                         """))
+            } else if let serverName, !isBorne(serverName, context) {
+                fail(
+                    SluiceError(
+                        .failedPrecondition, reason: Reason.tlsFailed,
+                        "The gateway's certificate does not bear the name '\(serverName)'."))
+            } else {
+                greet(context)
             }
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    private func isBorne(_ name: String, _ context: ChannelHandlerContext) -> Bool {
+        let tls = try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self)
+        guard let certificate = tls?.peerCertificate else { return false }
+        return ServerIdentity.certificate(certificate, bears: name)
     }
 
     private func greet(_ context: ChannelHandlerContext) {

@@ -91,7 +91,7 @@ struct Dialer: Sendable {
                     }
                     let handler = ConnectionHandler(
                         id: id, switchboard: switchboard, hello: hello, lateToken: lateToken,
-                        isPlaintext: tls == nil,
+                        isPlaintext: tls == nil, serverName: serverName,
                         machine: ConnectionMachine(
                             limits: configuration.limits, keepAlive: configuration.keepAlive,
                             now: channel.eventLoop.now))

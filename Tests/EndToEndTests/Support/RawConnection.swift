@@ -44,8 +44,8 @@ final class RawConnection: Sendable {
 
     /// Connects and completes the TLS handshake, or throws what TLS said.
     static func open(
-        to gateway: TestGateway, protocols: [String] = ["sluice/1"],
-        maximumTLSVersion: TLSVersion? = nil
+        to gateway: TestGateway, from address: String = "127.0.0.1",
+        protocols: [String] = ["sluice/1"], maximumTLSVersion: TLSVersion? = nil
     ) async throws -> RawConnection {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(gateway.ca))
@@ -62,6 +62,7 @@ final class RawConnection: Sendable {
         let channel: any Channel
         do {
             channel = try await ClientBootstrap(group: loop)
+                .bind(to: try SocketAddress(ipAddress: address, port: 0))
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandlers([
