@@ -1,6 +1,7 @@
 // A unary echo over TLS by grpc-swift 2: the least a gRPC server in Swift does for a call. No message is decoded and no model runs.
 // Usage: echo-server CERTIFICATE KEY; prints `ready tls=HOST:PORT`.
 
+import Foundation
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 
@@ -43,7 +44,9 @@ struct EchoServer {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.serve() }
             let address = try await transport.listeningAddress
-            print("ready tls=127.0.0.1:\(address.ipv4?.port ?? 0)")
+            let ready = "ready tls=127.0.0.1:\(address.ipv4?.port ?? 0)\n"
+            // print would keep it in its buffer.
+            try FileHandle.standardOutput.write(contentsOf: Data(ready.utf8))
             try await group.next()
         }
     }
