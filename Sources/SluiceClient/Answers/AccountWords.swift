@@ -6,6 +6,11 @@ extension ModelAccount: CustomStringConvertible {
     public var description: String { AccountWords.words(for: self) }
 }
 
+extension ModelAccount {
+    /// What it holds in memory now, for a column: `1.2 MiB + 461 MiB mapped`, `1.2 MiB, pinned`, or `-`.
+    package var holdings: String { AccountWords.holdings(self) }
+}
+
 extension FleetAccount {
     /// Why a model is or is not in memory, and who would go before it, in words for people.
     public func explanation(of model: ModelAccount) -> String {
@@ -21,7 +26,7 @@ package enum AccountWords {
     package static func words(for model: ModelAccount, among fleet: FleetAccount? = nil) -> String {
         var parts: [String]
         switch model.state {
-        case .awake: parts = [awake(model), holdings(model)]
+        case .awake: parts = [awake(model), memory(model)]
         case .asleep: parts = asleep(model)
         case .queued: parts = ["being woken: its load waits for a free loader"] + lastLoad(model)
         case .loading: parts = ["being woken"] + lastLoad(model)
@@ -46,7 +51,16 @@ package enum AccountWords {
         return words
     }
 
-    private static func holdings(_ model: ModelAccount) -> String {
+    package static func holdings(_ model: ModelAccount) -> String {
+        var words = "-"
+        if model.state == .awake || model.state == .leaving {
+            words = bytes(model.anonymousBytes)
+            if model.mappedBytes > 0 { words += " + \(bytes(model.mappedBytes)) mapped" }
+        }
+        return model.isPinned ? words + ", pinned" : words
+    }
+
+    private static func memory(_ model: ModelAccount) -> String {
         guard model.anonymousBytes > 0 || model.mappedBytes > 0 else {
             return "its memory has not been measured"
         }
