@@ -83,19 +83,27 @@ extension Models {
         func run() async throws {
             try await reportingFailures {
                 let (model, version) = (options.model, options.version)
-                let (accounts, fleet) = try await options.connection.withClient { client in
+                let accounts = try await options.connection.withClient { client in
                     // Asked for by its name, so that an unknown one is an error.
                     let accounts = try await client.account(model, version: version)
-                    return (accounts, try await client.fleetAccount())
+                    let (fleet, index) = (try await client.fleetAccount(), try await client.index())
+                    return accounts.map {
+                        Account($0, why: fleet.explanation(of: $0) + Self.service($0, index))
+                    }
                 }
-                if options.json {
-                    return try printJSON(
-                        accounts.map { Account($0, why: fleet.explanation(of: $0)) })
-                }
-                for account in accounts {
-                    print("\(account.name) \(account.version): \(fleet.explanation(of: account))")
-                }
+                if options.json { return try printJSON(accounts) }
+                for account in accounts { print(account.line) }
             }
+        }
+
+        /// Why it takes no calls, when that is not its memory's affair.
+        private static func service(_ account: ModelAccount, _ index: [IndexedModel]) -> String {
+            guard account.state != .broken,
+                let line = index.first(where: {
+                    $0.name == account.name && $0.version == account.version
+                }), !line.isReady
+            else { return "" }
+            return "; out of service: \(line.reason)"
         }
     }
 
@@ -108,6 +116,8 @@ extension Models {
             self.account = account
             self.why = why
         }
+
+        var line: String { "\(account.name) \(account.version): \(why)" }
 
         private enum CodingKeys: String, CodingKey {
             case name, version, state, pinned, loads, evictions, demand, score, failure, why

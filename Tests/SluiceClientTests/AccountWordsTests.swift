@@ -79,7 +79,7 @@ private func fleet(
         ),
         (
             model(.asleep) { $0.isPinned = true },
-            "asleep: never called since the start; is pinned: it stays once it is awake"
+            "asleep: never called since the start; pinned, so it stays once it is awake"
         ),
         (model(.queued), "being woken: its load waits for a free loader"),
         (
@@ -137,6 +137,7 @@ private func fleet(
             }, "5 B, pinned"
         ),
         (model(.asleep) { $0.isPinned = true }, "-, pinned"),
+        (model(.awake), "unknown"),
     ])
     func aColumn(account: ModelAccount, words: String) {
         #expect(account.holdings == words)

@@ -37,7 +37,7 @@ package enum AccountWords {
         if model.state == .awake {
             parts += turn(of: model, among: fleet)
         } else if model.isPinned {
-            parts.append("is pinned: it stays once it is awake")
+            parts.append("pinned, so it stays once it is awake")
         }
         return parts.joined(separator: "; ")
     }
@@ -54,16 +54,19 @@ package enum AccountWords {
     package static func holdings(_ model: ModelAccount) -> String {
         var words = "-"
         if model.state == .awake || model.state == .leaving {
-            words = bytes(model.anonymousBytes)
+            words = isMeasured(model) ? bytes(model.anonymousBytes) : "unknown"
             if model.mappedBytes > 0 { words += " + \(bytes(model.mappedBytes)) mapped" }
         }
         return model.isPinned ? words + ", pinned" : words
     }
 
+    /// No model holds nothing at all.
+    private static func isMeasured(_ model: ModelAccount) -> Bool {
+        model.anonymousBytes > 0 || model.mappedBytes > 0
+    }
+
     private static func memory(_ model: ModelAccount) -> String {
-        guard model.anonymousBytes > 0 || model.mappedBytes > 0 else {
-            return "its memory has not been measured"
-        }
+        guard isMeasured(model) else { return "its memory has not been measured" }
         return "holds \(bytes(model.anonymousBytes)) of its own and "
             + "\(bytes(model.mappedBytes)) mapped"
     }
