@@ -10,9 +10,9 @@ package struct Grants: Sendable, Equatable {
         package let rawValue: UInt8
         package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        /// `models:read`: metadata, readiness, statistics and index of every model.
+        /// `models:read`: metadata, readiness, statistics, accounts and index of every model.
         package static let modelsRead = Rights(rawValue: 1)
-        /// `models:admin`: load and unload; implies `models:read`.
+        /// `models:admin`: load, unload, sleep, pin and unpin; implies `models:read`.
         package static let modelsAdmin = Rights(rawValue: 2)
         /// `tokens:admin`: create, list and revoke tokens of the embedded issuer.
         package static let tokensAdmin = Rights(rawValue: 4)
@@ -101,7 +101,10 @@ extension Grants {
         case .repositoryIndex:
             return infersAnything || rights.contains(.modelsRead)
                 ? .allowed : .missing(scope: "models:read")
-        case .repositoryLoad, .repositoryUnload:
+        case .modelAccount:
+            // What models cost each other is nothing for those who may only call some of them.
+            return rights.contains(.modelsRead) ? .allowed : .missing(scope: "models:read")
+        case .repositoryLoad, .repositoryUnload, .modelControl:
             return rights.contains(.modelsAdmin) ? .allowed : .missing(scope: "models:admin")
         case .serverMetadata, .serverReady, .healthWatch:
             return .allowed

@@ -637,6 +637,321 @@ void   sluice__v1__health_status__free_unpacked
   assert(message->base.descriptor == &sluice__v1__health_status__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   sluice__v1__model_control_request__init
+                     (Sluice__V1__ModelControlRequest         *message)
+{
+  static const Sluice__V1__ModelControlRequest init_value = SLUICE__V1__MODEL_CONTROL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_control_request__get_packed_size
+                     (const Sluice__V1__ModelControlRequest *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_control_request__pack
+                     (const Sluice__V1__ModelControlRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_control_request__pack_to_buffer
+                     (const Sluice__V1__ModelControlRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelControlRequest *
+       sluice__v1__model_control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelControlRequest *)
+     protobuf_c_message_unpack (&sluice__v1__model_control_request__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_control_request__free_unpacked
+                     (Sluice__V1__ModelControlRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_control_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__model_control_response__init
+                     (Sluice__V1__ModelControlResponse         *message)
+{
+  static const Sluice__V1__ModelControlResponse init_value = SLUICE__V1__MODEL_CONTROL_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_control_response__get_packed_size
+                     (const Sluice__V1__ModelControlResponse *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_control_response__pack
+                     (const Sluice__V1__ModelControlResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_control_response__pack_to_buffer
+                     (const Sluice__V1__ModelControlResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_control_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelControlResponse *
+       sluice__v1__model_control_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelControlResponse *)
+     protobuf_c_message_unpack (&sluice__v1__model_control_response__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_control_response__free_unpacked
+                     (Sluice__V1__ModelControlResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_control_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__model_account_request__init
+                     (Sluice__V1__ModelAccountRequest         *message)
+{
+  static const Sluice__V1__ModelAccountRequest init_value = SLUICE__V1__MODEL_ACCOUNT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_account_request__get_packed_size
+                     (const Sluice__V1__ModelAccountRequest *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_account_request__pack
+                     (const Sluice__V1__ModelAccountRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_account_request__pack_to_buffer
+                     (const Sluice__V1__ModelAccountRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelAccountRequest *
+       sluice__v1__model_account_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelAccountRequest *)
+     protobuf_c_message_unpack (&sluice__v1__model_account_request__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_account_request__free_unpacked
+                     (Sluice__V1__ModelAccountRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_account_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__model_account_response__init
+                     (Sluice__V1__ModelAccountResponse         *message)
+{
+  static const Sluice__V1__ModelAccountResponse init_value = SLUICE__V1__MODEL_ACCOUNT_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_account_response__get_packed_size
+                     (const Sluice__V1__ModelAccountResponse *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_account_response__pack
+                     (const Sluice__V1__ModelAccountResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_account_response__pack_to_buffer
+                     (const Sluice__V1__ModelAccountResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelAccountResponse *
+       sluice__v1__model_account_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelAccountResponse *)
+     protobuf_c_message_unpack (&sluice__v1__model_account_response__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_account_response__free_unpacked
+                     (Sluice__V1__ModelAccountResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_account_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__model_account__init
+                     (Sluice__V1__ModelAccount         *message)
+{
+  static const Sluice__V1__ModelAccount init_value = SLUICE__V1__MODEL_ACCOUNT__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_account__get_packed_size
+                     (const Sluice__V1__ModelAccount *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_account__pack
+                     (const Sluice__V1__ModelAccount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_account__pack_to_buffer
+                     (const Sluice__V1__ModelAccount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_account__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelAccount *
+       sluice__v1__model_account__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelAccount *)
+     protobuf_c_message_unpack (&sluice__v1__model_account__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_account__free_unpacked
+                     (Sluice__V1__ModelAccount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_account__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__fleet_account__init
+                     (Sluice__V1__FleetAccount         *message)
+{
+  static const Sluice__V1__FleetAccount init_value = SLUICE__V1__FLEET_ACCOUNT__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__fleet_account__get_packed_size
+                     (const Sluice__V1__FleetAccount *message)
+{
+  assert(message->base.descriptor == &sluice__v1__fleet_account__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__fleet_account__pack
+                     (const Sluice__V1__FleetAccount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__fleet_account__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__fleet_account__pack_to_buffer
+                     (const Sluice__V1__FleetAccount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__fleet_account__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__FleetAccount *
+       sluice__v1__fleet_account__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__FleetAccount *)
+     protobuf_c_message_unpack (&sluice__v1__fleet_account__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__fleet_account__free_unpacked
+                     (Sluice__V1__FleetAccount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__fleet_account__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__miss_point__init
+                     (Sluice__V1__MissPoint         *message)
+{
+  static const Sluice__V1__MissPoint init_value = SLUICE__V1__MISS_POINT__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__miss_point__get_packed_size
+                     (const Sluice__V1__MissPoint *message)
+{
+  assert(message->base.descriptor == &sluice__v1__miss_point__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__miss_point__pack
+                     (const Sluice__V1__MissPoint *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__miss_point__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__miss_point__pack_to_buffer
+                     (const Sluice__V1__MissPoint *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__miss_point__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__MissPoint *
+       sluice__v1__miss_point__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__MissPoint *)
+     protobuf_c_message_unpack (&sluice__v1__miss_point__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__miss_point__free_unpacked
+                     (Sluice__V1__MissPoint *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__miss_point__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor sluice__v1__client_hello__field_descriptors[5] =
 {
   {
@@ -1780,7 +2095,616 @@ const ProtobufCMessageDescriptor sluice__v1__health_status__descriptor =
   (ProtobufCMessageInit) sluice__v1__health_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[12] =
+static const ProtobufCEnumValue sluice__v1__model_control_request__action__enum_values_by_number[4] =
+{
+  { "ACTION_UNSPECIFIED", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED", 0 },
+  { "ACTION_SLEEP", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_SLEEP", 1 },
+  { "ACTION_PIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN", 2 },
+  { "ACTION_UNPIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN", 3 },
+};
+static const ProtobufCIntRange sluice__v1__model_control_request__action__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex sluice__v1__model_control_request__action__enum_values_by_name[4] =
+{
+  { "ACTION_PIN", 2 },
+  { "ACTION_SLEEP", 1 },
+  { "ACTION_UNPIN", 3 },
+  { "ACTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor sluice__v1__model_control_request__action__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelControlRequest.Action",
+  "Action",
+  "Sluice__V1__ModelControlRequest__Action",
+  "sluice.v1",
+  4,
+  sluice__v1__model_control_request__action__enum_values_by_number,
+  4,
+  sluice__v1__model_control_request__action__enum_values_by_name,
+  1,
+  sluice__v1__model_control_request__action__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__model_control_request__field_descriptors[1] =
+{
+  {
+    "action",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelControlRequest, action),
+    &sluice__v1__model_control_request__action__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__model_control_request__field_indices_by_name[] = {
+  0,   /* field[0] = action */
+};
+static const ProtobufCIntRange sluice__v1__model_control_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor sluice__v1__model_control_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelControlRequest",
+  "ModelControlRequest",
+  "Sluice__V1__ModelControlRequest",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelControlRequest),
+  1,
+  sluice__v1__model_control_request__field_descriptors,
+  sluice__v1__model_control_request__field_indices_by_name,
+  1,  sluice__v1__model_control_request__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_control_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define sluice__v1__model_control_response__field_descriptors NULL
+#define sluice__v1__model_control_response__field_indices_by_name NULL
+#define sluice__v1__model_control_response__number_ranges NULL
+const ProtobufCMessageDescriptor sluice__v1__model_control_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelControlResponse",
+  "ModelControlResponse",
+  "Sluice__V1__ModelControlResponse",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelControlResponse),
+  0,
+  sluice__v1__model_control_response__field_descriptors,
+  sluice__v1__model_control_response__field_indices_by_name,
+  0,  sluice__v1__model_control_response__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_control_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define sluice__v1__model_account_request__field_descriptors NULL
+#define sluice__v1__model_account_request__field_indices_by_name NULL
+#define sluice__v1__model_account_request__number_ranges NULL
+const ProtobufCMessageDescriptor sluice__v1__model_account_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAccountRequest",
+  "ModelAccountRequest",
+  "Sluice__V1__ModelAccountRequest",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelAccountRequest),
+  0,
+  sluice__v1__model_account_request__field_descriptors,
+  sluice__v1__model_account_request__field_indices_by_name,
+  0,  sluice__v1__model_account_request__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_account_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__model_account_response__field_descriptors[2] =
+{
+  {
+    "models",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Sluice__V1__ModelAccountResponse, n_models),
+    offsetof(Sluice__V1__ModelAccountResponse, models),
+    &sluice__v1__model_account__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fleet",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccountResponse, fleet),
+    &sluice__v1__fleet_account__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__model_account_response__field_indices_by_name[] = {
+  1,   /* field[1] = fleet */
+  0,   /* field[0] = models */
+};
+static const ProtobufCIntRange sluice__v1__model_account_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor sluice__v1__model_account_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAccountResponse",
+  "ModelAccountResponse",
+  "Sluice__V1__ModelAccountResponse",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelAccountResponse),
+  2,
+  sluice__v1__model_account_response__field_descriptors,
+  sluice__v1__model_account_response__field_indices_by_name,
+  1,  sluice__v1__model_account_response__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_account_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[19] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, state),
+    &sluice__v1__model_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pinned",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, pinned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "anonymous_bytes",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, anonymous_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mapped_bytes",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, mapped_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "load_peak_bytes",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, load_peak_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unreturned_bytes",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, unreturned_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "load_us",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, load_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "awake_ms",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, awake_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_call_ms_ago",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, last_call_ms_ago),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calls_since_wake",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, calls_since_wake),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "loads",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, loads),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evictions",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, evictions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "demand",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, demand),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "score",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, score),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evicted_ms_ago",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, evicted_ms_ago),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evicted_for",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, evicted_for),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failure",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, failure),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
+  4,   /* field[4] = anonymous_bytes */
+  9,   /* field[9] = awake_ms */
+  11,   /* field[11] = calls_since_wake */
+  14,   /* field[14] = demand */
+  17,   /* field[17] = evicted_for */
+  16,   /* field[16] = evicted_ms_ago */
+  13,   /* field[13] = evictions */
+  18,   /* field[18] = failure */
+  10,   /* field[10] = last_call_ms_ago */
+  6,   /* field[6] = load_peak_bytes */
+  8,   /* field[8] = load_us */
+  12,   /* field[12] = loads */
+  5,   /* field[5] = mapped_bytes */
+  0,   /* field[0] = name */
+  3,   /* field[3] = pinned */
+  15,   /* field[15] = score */
+  2,   /* field[2] = state */
+  7,   /* field[7] = unreturned_bytes */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange sluice__v1__model_account__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 19 }
+};
+const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAccount",
+  "ModelAccount",
+  "Sluice__V1__ModelAccount",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelAccount),
+  19,
+  sluice__v1__model_account__field_descriptors,
+  sluice__v1__model_account__field_indices_by_name,
+  1,  sluice__v1__model_account__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_account__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descriptors[8] =
+{
+  {
+    "anonymous_budget",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, anonymous_budget),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "anonymous_used",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, anonymous_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mapped_budget",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, mapped_budget),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mapped_used",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, mapped_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calls",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cold_calls",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, cold_calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "loads_last_hour",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, loads_last_hour),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "miss_curve",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Sluice__V1__FleetAccount, n_miss_curve),
+    offsetof(Sluice__V1__FleetAccount, miss_curve),
+    &sluice__v1__miss_point__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__fleet_account__field_indices_by_name[] = {
+  0,   /* field[0] = anonymous_budget */
+  1,   /* field[1] = anonymous_used */
+  4,   /* field[4] = calls */
+  5,   /* field[5] = cold_calls */
+  6,   /* field[6] = loads_last_hour */
+  2,   /* field[2] = mapped_budget */
+  3,   /* field[3] = mapped_used */
+  7,   /* field[7] = miss_curve */
+};
+static const ProtobufCIntRange sluice__v1__fleet_account__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 8 }
+};
+const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.FleetAccount",
+  "FleetAccount",
+  "Sluice__V1__FleetAccount",
+  "sluice.v1",
+  sizeof(Sluice__V1__FleetAccount),
+  8,
+  sluice__v1__fleet_account__field_descriptors,
+  sluice__v1__fleet_account__field_indices_by_name,
+  1,  sluice__v1__fleet_account__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__fleet_account__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__miss_point__field_descriptors[2] =
+{
+  {
+    "extra_bytes",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__MissPoint, extra_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cold_share",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__MissPoint, cold_share),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__miss_point__field_indices_by_name[] = {
+  1,   /* field[1] = cold_share */
+  0,   /* field[0] = extra_bytes */
+};
+static const ProtobufCIntRange sluice__v1__miss_point__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor sluice__v1__miss_point__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.MissPoint",
+  "MissPoint",
+  "Sluice__V1__MissPoint",
+  "sluice.v1",
+  sizeof(Sluice__V1__MissPoint),
+  2,
+  sluice__v1__miss_point__field_descriptors,
+  sluice__v1__miss_point__field_indices_by_name,
+  1,  sluice__v1__miss_point__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__miss_point__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[14] =
 {
   { "METHOD_UNSPECIFIED", "SLUICE__V1__METHOD__METHOD_UNSPECIFIED", 0 },
   { "METHOD_INFER", "SLUICE__V1__METHOD__METHOD_INFER", 1 },
@@ -1794,15 +2718,19 @@ static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[12] =
   { "METHOD_REPOSITORY_UNLOAD", "SLUICE__V1__METHOD__METHOD_REPOSITORY_UNLOAD", 9 },
   { "METHOD_MODEL_STATISTICS", "SLUICE__V1__METHOD__METHOD_MODEL_STATISTICS", 10 },
   { "METHOD_HEALTH_WATCH", "SLUICE__V1__METHOD__METHOD_HEALTH_WATCH", 11 },
+  { "METHOD_MODEL_CONTROL", "SLUICE__V1__METHOD__METHOD_MODEL_CONTROL", 12 },
+  { "METHOD_MODEL_ACCOUNT", "SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT", 13 },
 };
 static const ProtobufCIntRange sluice__v1__method__value_ranges[] = {
-{0, 0},{0, 12}
+{0, 0},{0, 14}
 };
-static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[12] =
+static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[14] =
 {
   { "METHOD_HEALTH_WATCH", 11 },
   { "METHOD_INFER", 1 },
   { "METHOD_INFER_STREAM", 2 },
+  { "METHOD_MODEL_ACCOUNT", 13 },
+  { "METHOD_MODEL_CONTROL", 12 },
   { "METHOD_MODEL_METADATA", 3 },
   { "METHOD_MODEL_READY", 4 },
   { "METHOD_MODEL_STATISTICS", 10 },
@@ -1820,9 +2748,9 @@ const ProtobufCEnumDescriptor sluice__v1__method__descriptor =
   "Method",
   "Sluice__V1__Method",
   "sluice.v1",
-  12,
+  14,
   sluice__v1__method__enum_values_by_number,
-  12,
+  14,
   sluice__v1__method__enum_values_by_name,
   1,
   sluice__v1__method__value_ranges,
@@ -1894,5 +2822,43 @@ const ProtobufCEnumDescriptor sluice__v1__progress_state__descriptor =
   sluice__v1__progress_state__enum_values_by_name,
   1,
   sluice__v1__progress_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue sluice__v1__model_state__enum_values_by_number[7] =
+{
+  { "MODEL_STATE_UNSPECIFIED", "SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED", 0 },
+  { "MODEL_STATE_ASLEEP", "SLUICE__V1__MODEL_STATE__MODEL_STATE_ASLEEP", 1 },
+  { "MODEL_STATE_QUEUED", "SLUICE__V1__MODEL_STATE__MODEL_STATE_QUEUED", 2 },
+  { "MODEL_STATE_LOADING", "SLUICE__V1__MODEL_STATE__MODEL_STATE_LOADING", 3 },
+  { "MODEL_STATE_AWAKE", "SLUICE__V1__MODEL_STATE__MODEL_STATE_AWAKE", 4 },
+  { "MODEL_STATE_LEAVING", "SLUICE__V1__MODEL_STATE__MODEL_STATE_LEAVING", 5 },
+  { "MODEL_STATE_BROKEN", "SLUICE__V1__MODEL_STATE__MODEL_STATE_BROKEN", 6 },
+};
+static const ProtobufCIntRange sluice__v1__model_state__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex sluice__v1__model_state__enum_values_by_name[7] =
+{
+  { "MODEL_STATE_ASLEEP", 1 },
+  { "MODEL_STATE_AWAKE", 4 },
+  { "MODEL_STATE_BROKEN", 6 },
+  { "MODEL_STATE_LEAVING", 5 },
+  { "MODEL_STATE_LOADING", 3 },
+  { "MODEL_STATE_QUEUED", 2 },
+  { "MODEL_STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor sluice__v1__model_state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelState",
+  "ModelState",
+  "Sluice__V1__ModelState",
+  "sluice.v1",
+  7,
+  sluice__v1__model_state__enum_values_by_number,
+  7,
+  sluice__v1__model_state__enum_values_by_name,
+  1,
+  sluice__v1__model_state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -93,6 +93,16 @@ extension Registry {
             signature: entry.signature)
     }
 
+    /// The version of that number, or every version when `version` is empty; broken and out of service too. Never
+    /// empty. Throws NOT_FOUND, INVALID_ARGUMENT for a version that is no version.
+    package func versions(of name: String, version: String) throws(CallFailure) -> [ModelEntry] {
+        guard version.isEmpty else { return [try known(name: name, version: version).entry] }
+        guard let family = shelf.withLock({ $0.families[name] }) else {
+            throw Registry.notFound(name)
+        }
+        return family.entries
+    }
+
     private func known(
         name: String, version: String
     ) throws(CallFailure) -> (entry: ModelEntry, unloaded: Bool) {

@@ -13,6 +13,8 @@ package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case repositoryUnload = 9
     case modelStatistics = 10
     case healthWatch = 11
+    case modelControl = 12
+    case modelAccount = 13
 }
 
 /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, flags.
@@ -62,7 +64,7 @@ package protocol CallBody: Sendable {
     /// Bytes held, for budgets.
     var byteCount: Int { get }
     func inferenceRequest() throws(CallFailure) -> InferenceRequest
-    /// For the methods whose message names a model or asks with a flag (metadata, readiness, index, load).
+    /// For the methods whose message names a model or asks with a flag (metadata, readiness, index, load, control).
     func question() throws(CallFailure) -> Question
 }
 
@@ -72,11 +74,17 @@ package struct Question: Sendable, Equatable {
     package var version: String
     /// `RepositoryIndexRequest.ready`: only models in service.
     package var readyOnly: Bool
+    /// `ModelControlRequest.action`; nil for every other method.
+    package var control: ModelControl?
 
-    package init(model: String = "", version: String = "", readyOnly: Bool = false) {
+    package init(
+        model: String = "", version: String = "", readyOnly: Bool = false,
+        control: ModelControl? = nil
+    ) {
         self.model = model
         self.version = version
         self.readyOnly = readyOnly
+        self.control = control
     }
 }
 
@@ -201,7 +209,9 @@ package enum Answer: Sendable, Equatable {
     case serverReady(Bool)
     case index([IndexEntry])
     case statistics([ModelStatistics])
-    /// Load and unload: an empty message.
+    /// The fleet, and the models asked for.
+    case account(FleetAccount, [ModelAccount])
+    /// Load, unload and control: an empty message.
     case done
     /// One message of a health watch: true while the gateway serves.
     case health(Bool)

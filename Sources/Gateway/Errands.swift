@@ -1,5 +1,5 @@
-// The calls that run no model: metadata, readiness, the index, load and unload, statistics, health. None of
-// them wakes a model, except load.
+// The calls that run no model: metadata, readiness, the index, load and unload, control, accounts, statistics,
+// health. None of them wakes a model, except load.
 
 import Admission
 import Catalogue
@@ -40,8 +40,12 @@ extension Journey {
                 visit.walk.fleet.unload(entry)
             }
             end(.success(.done))
+        case .modelControl:
+            try control(question.control, version: version)
+        case .modelAccount:
+            end(.success(try account(version: version)))
         case .healthWatch:
-            watch = HealthWatch(journey: self)
+            wait = HealthWatch(journey: self)
         }
     }
 
@@ -57,7 +61,8 @@ extension Journey {
         }
         let needsModel: Bool =
             switch call.method {
-            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload: true
+            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload, .modelControl:
+                true
             default: false
             }
         guard !needsModel || !call.model.isEmpty else {
@@ -113,8 +118,14 @@ extension Journey {
     }
 }
 
+/// What an errand that is not answered at once waits for. On the connection's event loop only.
+protocol ErrandWait: AnyObject {
+    /// Nobody waits any more.
+    func cancel()
+}
+
 /// HEALTH_WATCH: one message now and one at each change, until the deadline or a cancel.
-final class HealthWatch {
+final class HealthWatch: ErrandWait {
     private static let interval = TimeAmount.milliseconds(500)
     private var look: RepeatedTask?
     private var isServing: Bool

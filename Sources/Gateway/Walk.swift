@@ -133,7 +133,8 @@ final class Journey: CallHandle, RunDelegate {
     private var pass: Pass?
     private var prepared: Prepared?
     var ticket: RunTicket?
-    var watch: HealthWatch?
+    /// Set while an errand waits.
+    var wait: (any ErrandWait)?
     private var timing = Timing()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
@@ -214,8 +215,8 @@ final class Journey: CallHandle, RunDelegate {
             walk.gatekeeper.cancel(inquiry)
             self.inquiry = nil
             end(.failure(Journey.cancelled))
-        } else if let watch {
-            watch.cancel()
+        } else if let wait {
+            wait.cancel()
             end(.failure(Journey.cancelled))
         } else {
             ticket?.cancel()
@@ -230,7 +231,7 @@ final class Journey: CallHandle, RunDelegate {
         guard !isOver else { return }
         isOver = true
         ticket = nil
-        watch = nil
+        wait = nil
         prepared = nil
         if !workContinues { pass = nil }
         exchange.finish(result, timing: timing, workContinues: workContinues)

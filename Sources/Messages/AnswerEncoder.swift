@@ -14,7 +14,7 @@ package enum AnswerEncoder {
         case .inference(let reply): return reply.wireByteCount
         case .modelReady(let flag), .serverReady(let flag), .health(let flag): return flag ? 2 : 0
         case .done: return 0
-        case .modelMetadata, .serverMetadata, .index, .statistics:
+        case .modelMetadata, .serverMetadata, .index, .statistics, .account:
             var buffer = ByteBuffer()
             encode(answer, into: &buffer)
             return buffer.readableBytes
@@ -39,6 +39,8 @@ package enum AnswerEncoder {
             encode(entries, into: &buffer)
         case .statistics(let statistics):
             encode(statistics, into: &buffer)
+        case .account(let fleet, let models):
+            encode(fleet, models, into: &buffer)
         }
     }
 

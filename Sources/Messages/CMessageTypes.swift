@@ -87,6 +87,48 @@ extension Sluice__V1__HealthStatus: CMessage {
     }
 }
 
+extension Sluice__V1__ModelControlRequest: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_control_request__init(message)
+    }
+}
+
+extension Sluice__V1__ModelControlResponse: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_control_response__init(message)
+    }
+}
+
+extension Sluice__V1__ModelAccountRequest: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_account_request__init(message)
+    }
+}
+
+extension Sluice__V1__ModelAccountResponse: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_account_response__init(message)
+    }
+}
+
+extension Sluice__V1__ModelAccount: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_account__init(message)
+    }
+}
+
+extension Sluice__V1__FleetAccount: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__fleet_account__init(message)
+    }
+}
+
+extension Sluice__V1__MissPoint: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__miss_point__init(message)
+    }
+}
+
 extension Inference__ServerReadyRequest: CMessage {
     static func initialise(_ message: UnsafeMutablePointer<Self>) {
         unsafe inference__server_ready_request__init(message)

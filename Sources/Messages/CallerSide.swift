@@ -10,8 +10,14 @@ extension Question {
     package func encode(for method: Method, into buffer: inout ByteBuffer) {
         let arena = Arena(budget: .max)
         switch method {
-        case .infer, .inferStream, .serverMetadata, .serverReady, .healthWatch:
+        case .infer, .inferStream, .serverMetadata, .serverReady, .healthWatch, .modelAccount:
             return
+        case .modelControl:
+            let message = unsafe arena.make(Sluice__V1__ModelControlRequest.self) { message in
+                unsafe message.action = Sluice__V1__ModelControlRequest__Action(
+                    rawValue: control?.rawValue ?? 0)
+            }
+            unsafe arena.pack(message, into: &buffer)
         case .modelMetadata, .modelReady, .modelStatistics:
             // The three messages are alike: name 1, version 2.
             let message = unsafe arena.make(Inference__ModelReadyRequest.self) { message in
@@ -67,6 +73,12 @@ package enum AnswerDecoder {
             ) { _ in .done }
         case .modelStatistics:
             return .statistics(try statistics(message, bounds))
+        case .modelControl:
+            return try unsafe withMessage(
+                Sluice__V1__ModelControlResponse.self, message, bounds, rules: []
+            ) { _ in .done }
+        case .modelAccount:
+            return try account(message, bounds)
         }
     }
 

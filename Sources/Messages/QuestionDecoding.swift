@@ -1,4 +1,4 @@
-// The small request messages: metadata, readiness, index, load and unload, statistics.
+// The small request messages: metadata, readiness, index, load and unload, statistics, control, accounts.
 
 import CMessages
 import CProtobufC
@@ -42,6 +42,12 @@ extension Question {
             self = try Question.load(message, bounds)
         case .repositoryUnload:
             self = try Question.unload(message, bounds)
+        case .modelControl:
+            self = try Question.control(message, bounds)
+        case .modelAccount:
+            self = try unsafe Question.read(Sluice__V1__ModelAccountRequest.self, message, bounds) {
+                _ in Question()
+            }
         }
     }
 
@@ -77,6 +83,22 @@ extension Question {
         ) { request throws(MessageFault) in
             try unsafe refuseRepository(request.repository_name)
             return unsafe Question(model: text(request.model_name))
+        }
+    }
+
+    private static func control(
+        _ message: ByteBuffer, _ bounds: MessageBounds
+    ) throws(MessageFault) -> Question {
+        try unsafe read(Sluice__V1__ModelControlRequest.self, message, bounds) {
+            request throws(MessageFault) in
+            let number = unsafe request.action.rawValue
+            guard number != 0 else {
+                throw MessageFault(.malformed, "a ModelControlRequest needs an action")
+            }
+            guard let control = ModelControl(rawValue: number) else {
+                throw MessageFault(.unsupported, "action \(number) is unknown")
+            }
+            return Question(control: control)
         }
     }
 

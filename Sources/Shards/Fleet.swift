@@ -153,6 +153,15 @@ package final class Fleet: Sendable {
         }
     }
 
+    /// Keeps a model in memory once it is awake, or no longer.
+    package func pin(_ entry: ModelEntry, _ isPinned: Bool) {
+        resident(for: entry).isPinned.store(isPinned, ordering: .relaxed)
+    }
+
+    package func isPinned(_ entry: ModelEntry) -> Bool {
+        known(entry)?.isPinned.load(ordering: .relaxed) ?? false
+    }
+
     /// Whether the model is in memory. Asking never wakes it.
     package func state(of entry: ModelEntry) -> ModelState {
         guard let resident = known(entry) else { return .asleep }

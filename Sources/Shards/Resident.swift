@@ -47,6 +47,8 @@ package final class Resident: Sendable {
     package let estimates = RunEstimates()
     /// An inline run has held up its event loop: none before this time, in nanoseconds.
     private let inlineBarredUntil = Atomic<UInt64>(0)
+    /// Kept in memory once it is awake, whatever needs room.
+    let isPinned = Atomic<Bool>(false)
     private let state: Mutex<State>
     let loaders: Loaders
 

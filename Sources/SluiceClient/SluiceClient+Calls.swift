@@ -215,7 +215,7 @@ extension SluiceClient {
     }
 
     /// One small question and its answer.
-    private func ask<Reply: Message>(
+    func ask<Reply: Message>(
         _ method: CallMethod, _ model: String, _ version: String?, _ message: some Message,
         _ timeout: Duration?
     ) async throws(SluiceError) -> Reply {

@@ -42,6 +42,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
   case repositoryUnload // = 9
   case modelStatistics // = 10
   case healthWatch // = 11
+  case modelControl // = 12
+  case modelAccount // = 13
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -62,6 +64,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 9: self = .repositoryUnload
     case 10: self = .modelStatistics
     case 11: self = .healthWatch
+    case 12: self = .modelControl
+    case 13: self = .modelAccount
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -80,6 +84,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .repositoryUnload: return 9
     case .modelStatistics: return 10
     case .healthWatch: return 11
+    case .modelControl: return 12
+    case .modelAccount: return 13
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -98,6 +104,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     .repositoryUnload,
     .modelStatistics,
     .healthWatch,
+    .modelControl,
+    .modelAccount,
   ]
 
 }
@@ -200,6 +208,66 @@ package nonisolated enum Sluice_ProgressState: SwiftProtobuf.Enum, Swift.CaseIte
     .progressFetching,
     .progressLoading,
     .progressWarming,
+  ]
+
+}
+
+package nonisolated enum Sluice_ModelState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case asleep // = 1
+
+  /// Calls wait and no loader has begun yet.
+  case queued // = 2
+  case loading // = 3
+  case awake // = 4
+
+  /// Its memory is being given back.
+  case leaving // = 5
+
+  /// The last load failed and is not tried again for a while.
+  case broken // = 6
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .asleep
+    case 2: self = .queued
+    case 3: self = .loading
+    case 4: self = .awake
+    case 5: self = .leaving
+    case 6: self = .broken
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .asleep: return 1
+    case .queued: return 2
+    case .loading: return 3
+    case .awake: return 4
+    case .leaving: return 5
+    case .broken: return 6
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Sluice_ModelState] = [
+    .unspecified,
+    .asleep,
+    .queued,
+    .loading,
+    .awake,
+    .leaving,
+    .broken,
   ]
 
 }
@@ -580,12 +648,283 @@ package nonisolated struct Sluice_HealthStatus: Sendable {
   package init() {}
 }
 
+/// The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant.
+package nonisolated struct Sluice_ModelControlRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var action: Sluice_ModelControlRequest.Action = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Action: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// Gives the model's memory back; it stays in service, and the next call wakes it.
+    case sleep // = 1
+
+    /// Keeps the model in memory once it is awake, whatever needs room.
+    case pin // = 2
+    case unpin // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .sleep
+      case 2: self = .pin
+      case 3: self = .unpin
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .sleep: return 1
+      case .pin: return 2
+      case .unpin: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Sluice_ModelControlRequest.Action] = [
+      .unspecified,
+      .sleep,
+      .pin,
+      .unpin,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_ModelControlResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The message of MODEL_ACCOUNT; the call's header names the model, or none for the whole fleet.
+package nonisolated struct Sluice_ModelAccountRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_ModelAccountResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Sorted by name, then by version.
+  package var models: [Sluice_ModelAccount] = []
+
+  package var fleet: Sluice_FleetAccount {
+    get {_fleet ?? Sluice_FleetAccount()}
+    set {_fleet = newValue}
+  }
+  /// Returns true if `fleet` has been explicitly set.
+  package var hasFleet: Bool {self._fleet != nil}
+  /// Clears the value of `fleet`. Subsequent reads from it will return its default value.
+  package mutating func clearFleet() {self._fleet = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _fleet: Sluice_FleetAccount? = nil
+}
+
+/// What one version of a model costs and how it is used. What is measured counts since the gateway started.
+package nonisolated struct Sluice_ModelAccount: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
+
+  package var version: String {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
+
+  package var state: Sluice_ModelState {
+    get {_storage._state}
+    set {_uniqueStorage()._state = newValue}
+  }
+
+  /// Never evicted while it is awake.
+  package var pinned: Bool {
+    get {_storage._pinned}
+    set {_uniqueStorage()._pinned = newValue}
+  }
+
+  /// Memory of its own at rest, measured; 0 when it was never loaded.
+  package var anonymousBytes: UInt64 {
+    get {_storage._anonymousBytes}
+    set {_uniqueStorage()._anonymousBytes = newValue}
+  }
+
+  /// Bytes of its files that are mapped at rest; 0 when it was never loaded.
+  package var mappedBytes: UInt64 {
+    get {_storage._mappedBytes}
+    set {_uniqueStorage()._mappedBytes = newValue}
+  }
+
+  /// The most memory of its own while it was loaded; 0 when it was never loaded.
+  package var loadPeakBytes: UInt64 {
+    get {_storage._loadPeakBytes}
+    set {_uniqueStorage()._loadPeakBytes = newValue}
+  }
+
+  /// What did not come back when it was last released.
+  package var unreturnedBytes: UInt64 {
+    get {_storage._unreturnedBytes}
+    set {_uniqueStorage()._unreturnedBytes = newValue}
+  }
+
+  /// How long the last load took; 0 when there was none.
+  package var loadUs: UInt64 {
+    get {_storage._loadUs}
+    set {_uniqueStorage()._loadUs = newValue}
+  }
+
+  /// For how long it has been awake, rounded up; 0 when it is not.
+  package var awakeMs: UInt64 {
+    get {_storage._awakeMs}
+    set {_uniqueStorage()._awakeMs = newValue}
+  }
+
+  /// How long ago the last call ended, rounded up; 0 when it was never called.
+  package var lastCallMsAgo: UInt64 {
+    get {_storage._lastCallMsAgo}
+    set {_uniqueStorage()._lastCallMsAgo = newValue}
+  }
+
+  package var callsSinceWake: UInt64 {
+    get {_storage._callsSinceWake}
+    set {_uniqueStorage()._callsSinceWake = newValue}
+  }
+
+  package var loads: UInt64 {
+    get {_storage._loads}
+    set {_uniqueStorage()._loads = newValue}
+  }
+
+  package var evictions: UInt64 {
+    get {_storage._evictions}
+    set {_uniqueStorage()._evictions = newValue}
+  }
+
+  /// Recent calls: each counts 1 at first and less as time goes by.
+  package var demand: Double {
+    get {_storage._demand}
+    set {_uniqueStorage()._demand = newValue}
+  }
+
+  /// Reload time times demand by bytes: of the models awake, the lowest is evicted first.
+  package var score: Double {
+    get {_storage._score}
+    set {_uniqueStorage()._score = newValue}
+  }
+
+  /// How long ago it was last evicted, rounded up; 0 when it never was.
+  package var evictedMsAgo: UInt64 {
+    get {_storage._evictedMsAgo}
+    set {_uniqueStorage()._evictedMsAgo = newValue}
+  }
+
+  /// The model that needed the room; empty when it was evicted for another reason.
+  package var evictedFor: String {
+    get {_storage._evictedFor}
+    set {_uniqueStorage()._evictedFor = newValue}
+  }
+
+  /// Why the last load failed; empty unless the state is BROKEN.
+  package var failure: String {
+    get {_storage._failure}
+    set {_uniqueStorage()._failure = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The memory that all models share, and how well it serves. Budgets of 0: no budget is kept.
+package nonisolated struct Sluice_FleetAccount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var anonymousBudget: UInt64 = 0
+
+  package var anonymousUsed: UInt64 = 0
+
+  package var mappedBudget: UInt64 = 0
+
+  package var mappedUsed: UInt64 = 0
+
+  /// Calls that needed a model, since the gateway started.
+  package var calls: UInt64 = 0
+
+  /// Those of them that found it asleep.
+  package var coldCalls: UInt64 = 0
+
+  package var loadsLastHour: UInt64 = 0
+
+  /// Rising in extra_bytes; empty while too little is known.
+  package var missCurve: [Sluice_MissPoint] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// With a budget that much larger, so many of the calls would have been cold.
+package nonisolated struct Sluice_MissPoint: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var extraBytes: UInt64 = 0
+
+  /// 0 to 1.
+  package var coldShare: Double = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "sluice.v1"
 
 nonisolated extension Sluice_Method: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0\u{1}METHOD_MODEL_CONTROL\0\u{1}METHOD_MODEL_ACCOUNT\0")
 }
 
 nonisolated extension Sluice_GoAwayCode: SwiftProtobuf._ProtoNameProviding {
@@ -594,6 +933,10 @@ nonisolated extension Sluice_GoAwayCode: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Sluice_ProgressState: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PROGRESS_UNSPECIFIED\0\u{1}PROGRESS_QUEUED\0\u{1}PROGRESS_FETCHING\0\u{1}PROGRESS_LOADING\0\u{1}PROGRESS_WARMING\0")
+}
+
+nonisolated extension Sluice_ModelState: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODEL_STATE_UNSPECIFIED\0\u{1}MODEL_STATE_ASLEEP\0\u{1}MODEL_STATE_QUEUED\0\u{1}MODEL_STATE_LOADING\0\u{1}MODEL_STATE_AWAKE\0\u{1}MODEL_STATE_LEAVING\0\u{1}MODEL_STATE_BROKEN\0")
 }
 
 nonisolated extension Sluice_ClientHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1320,6 +1663,409 @@ nonisolated extension Sluice_HealthStatus: SwiftProtobuf.Message, SwiftProtobuf.
 
   package static func ==(lhs: Sluice_HealthStatus, rhs: Sluice_HealthStatus) -> Bool {
     if lhs.serving != rhs.serving {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelControlRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelControlRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelControlRequest, rhs: Sluice_ModelControlRequest) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelControlRequest.Action: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SLEEP\0\u{1}ACTION_PIN\0\u{1}ACTION_UNPIN\0")
+}
+
+nonisolated extension Sluice_ModelControlResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelControlResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelControlResponse, rhs: Sluice_ModelControlResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelAccountRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelAccountRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelAccountRequest, rhs: Sluice_ModelAccountRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelAccountResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelAccountResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}models\0\u{1}fleet\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.models) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._fleet) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.models.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.models, fieldNumber: 1)
+    }
+    try { if let v = self._fleet {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelAccountResponse, rhs: Sluice_ModelAccountResponse) -> Bool {
+    if lhs.models != rhs.models {return false}
+    if lhs._fleet != rhs._fleet {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelAccount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _version: String = String()
+    var _state: Sluice_ModelState = .unspecified
+    var _pinned: Bool = false
+    var _anonymousBytes: UInt64 = 0
+    var _mappedBytes: UInt64 = 0
+    var _loadPeakBytes: UInt64 = 0
+    var _unreturnedBytes: UInt64 = 0
+    var _loadUs: UInt64 = 0
+    var _awakeMs: UInt64 = 0
+    var _lastCallMsAgo: UInt64 = 0
+    var _callsSinceWake: UInt64 = 0
+    var _loads: UInt64 = 0
+    var _evictions: UInt64 = 0
+    var _demand: Double = 0
+    var _score: Double = 0
+    var _evictedMsAgo: UInt64 = 0
+    var _evictedFor: String = String()
+    var _failure: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _version = source._version
+      _state = source._state
+      _pinned = source._pinned
+      _anonymousBytes = source._anonymousBytes
+      _mappedBytes = source._mappedBytes
+      _loadPeakBytes = source._loadPeakBytes
+      _unreturnedBytes = source._unreturnedBytes
+      _loadUs = source._loadUs
+      _awakeMs = source._awakeMs
+      _lastCallMsAgo = source._lastCallMsAgo
+      _callsSinceWake = source._callsSinceWake
+      _loads = source._loads
+      _evictions = source._evictions
+      _demand = source._demand
+      _score = source._score
+      _evictedMsAgo = source._evictedMsAgo
+      _evictedFor = source._evictedFor
+      _failure = source._failure
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._version) }()
+        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._state) }()
+        case 4: try { try decoder.decodeSingularBoolField(value: &_storage._pinned) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._anonymousBytes) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._mappedBytes) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._loadPeakBytes) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._unreturnedBytes) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._loadUs) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._awakeMs) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._lastCallMsAgo) }()
+        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._callsSinceWake) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._loads) }()
+        case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._evictions) }()
+        case 15: try { try decoder.decodeSingularDoubleField(value: &_storage._demand) }()
+        case 16: try { try decoder.decodeSingularDoubleField(value: &_storage._score) }()
+        case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._evictedMsAgo) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._evictedFor) }()
+        case 19: try { try decoder.decodeSingularStringField(value: &_storage._failure) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._version.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._version, fieldNumber: 2)
+      }
+      if _storage._state != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._state, fieldNumber: 3)
+      }
+      if _storage._pinned != false {
+        try visitor.visitSingularBoolField(value: _storage._pinned, fieldNumber: 4)
+      }
+      if _storage._anonymousBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._anonymousBytes, fieldNumber: 5)
+      }
+      if _storage._mappedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._mappedBytes, fieldNumber: 6)
+      }
+      if _storage._loadPeakBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._loadPeakBytes, fieldNumber: 7)
+      }
+      if _storage._unreturnedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._unreturnedBytes, fieldNumber: 8)
+      }
+      if _storage._loadUs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._loadUs, fieldNumber: 9)
+      }
+      if _storage._awakeMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._awakeMs, fieldNumber: 10)
+      }
+      if _storage._lastCallMsAgo != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._lastCallMsAgo, fieldNumber: 11)
+      }
+      if _storage._callsSinceWake != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._callsSinceWake, fieldNumber: 12)
+      }
+      if _storage._loads != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._loads, fieldNumber: 13)
+      }
+      if _storage._evictions != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._evictions, fieldNumber: 14)
+      }
+      if _storage._demand.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._demand, fieldNumber: 15)
+      }
+      if _storage._score.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._score, fieldNumber: 16)
+      }
+      if _storage._evictedMsAgo != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._evictedMsAgo, fieldNumber: 17)
+      }
+      if !_storage._evictedFor.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._evictedFor, fieldNumber: 18)
+      }
+      if !_storage._failure.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._failure, fieldNumber: 19)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelAccount, rhs: Sluice_ModelAccount) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._state != rhs_storage._state {return false}
+        if _storage._pinned != rhs_storage._pinned {return false}
+        if _storage._anonymousBytes != rhs_storage._anonymousBytes {return false}
+        if _storage._mappedBytes != rhs_storage._mappedBytes {return false}
+        if _storage._loadPeakBytes != rhs_storage._loadPeakBytes {return false}
+        if _storage._unreturnedBytes != rhs_storage._unreturnedBytes {return false}
+        if _storage._loadUs != rhs_storage._loadUs {return false}
+        if _storage._awakeMs != rhs_storage._awakeMs {return false}
+        if _storage._lastCallMsAgo != rhs_storage._lastCallMsAgo {return false}
+        if _storage._callsSinceWake != rhs_storage._callsSinceWake {return false}
+        if _storage._loads != rhs_storage._loads {return false}
+        if _storage._evictions != rhs_storage._evictions {return false}
+        if _storage._demand != rhs_storage._demand {return false}
+        if _storage._score != rhs_storage._score {return false}
+        if _storage._evictedMsAgo != rhs_storage._evictedMsAgo {return false}
+        if _storage._evictedFor != rhs_storage._evictedFor {return false}
+        if _storage._failure != rhs_storage._failure {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FleetAccount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}anonymous_budget\0\u{3}anonymous_used\0\u{3}mapped_budget\0\u{3}mapped_used\0\u{1}calls\0\u{3}cold_calls\0\u{3}loads_last_hour\0\u{3}miss_curve\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.anonymousBudget) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.anonymousUsed) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.mappedBudget) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.mappedUsed) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.calls) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.coldCalls) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.loadsLastHour) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.missCurve) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.anonymousBudget != 0 {
+      try visitor.visitSingularUInt64Field(value: self.anonymousBudget, fieldNumber: 1)
+    }
+    if self.anonymousUsed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.anonymousUsed, fieldNumber: 2)
+    }
+    if self.mappedBudget != 0 {
+      try visitor.visitSingularUInt64Field(value: self.mappedBudget, fieldNumber: 3)
+    }
+    if self.mappedUsed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.mappedUsed, fieldNumber: 4)
+    }
+    if self.calls != 0 {
+      try visitor.visitSingularUInt64Field(value: self.calls, fieldNumber: 5)
+    }
+    if self.coldCalls != 0 {
+      try visitor.visitSingularUInt64Field(value: self.coldCalls, fieldNumber: 6)
+    }
+    if self.loadsLastHour != 0 {
+      try visitor.visitSingularUInt64Field(value: self.loadsLastHour, fieldNumber: 7)
+    }
+    if !self.missCurve.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.missCurve, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_FleetAccount, rhs: Sluice_FleetAccount) -> Bool {
+    if lhs.anonymousBudget != rhs.anonymousBudget {return false}
+    if lhs.anonymousUsed != rhs.anonymousUsed {return false}
+    if lhs.mappedBudget != rhs.mappedBudget {return false}
+    if lhs.mappedUsed != rhs.mappedUsed {return false}
+    if lhs.calls != rhs.calls {return false}
+    if lhs.coldCalls != rhs.coldCalls {return false}
+    if lhs.loadsLastHour != rhs.loadsLastHour {return false}
+    if lhs.missCurve != rhs.missCurve {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_MissPoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MissPoint"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}extra_bytes\0\u{3}cold_share\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.extraBytes) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.coldShare) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.extraBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.extraBytes, fieldNumber: 1)
+    }
+    if self.coldShare.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.coldShare, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_MissPoint, rhs: Sluice_MissPoint) -> Bool {
+    if lhs.extraBytes != rhs.extraBytes {return false}
+    if lhs.coldShare != rhs.coldShare {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,40 +1,86 @@
-// `sluice models`: what a running gateway has, and putting models in and out of service.
+// `sluice models`: what a running gateway has and what it costs, and putting models in and out of service.
 
 import ArgumentParser
 import SluiceClient
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show, load and unload the models of a running gateway.",
-        subcommands: [List.self, Show.self, Load.self, Unload.self])
+        abstract: "List, show and move the models of a running gateway.",
+        subcommands: [
+            List.self, Show.self, Load.self, Unload.self, Sleep.self, Pin.self, Unpin.self,
+            Why.self,
+        ])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List the models this token may see.")
+            abstract: "List the models this token may see.",
+            discussion: "What they hold in memory is shown to tokens with the scope models:read.")
         @Flag(help: "Only models that can be called now.") var ready = false
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var connection: ConnectionOptions
 
-        struct Row: Codable {
+        struct Row: Encodable {
             var name: String
             var version: String
             var state: String
             var reason: String
+            var pinned: Bool?
+            /// At rest, measured; absent when the token may not know.
+            var anonymousBytes: UInt64?
+            var mappedBytes: UInt64?
+            /// For people.
+            var memory: String
+
+            private enum CodingKeys: String, CodingKey {
+                case name, version, state, reason, pinned
+                case anonymousBytes = "anonymous_bytes"
+                case mappedBytes = "mapped_bytes"
+            }
+
+            init(_ model: IndexedModel, _ account: ModelAccount?) {
+                name = model.name
+                version = model.version
+                state = model.state
+                reason = model.reason
+                pinned = account?.isPinned
+                anonymousBytes = account?.anonymousBytes
+                mappedBytes = account?.mappedBytes
+                memory = account?.holdings ?? ""
+            }
         }
 
         func run() async throws {
             try await reportingFailures {
                 let readyOnly = ready
-                let rows = try await connection.withClient { client in
-                    try await client.index(readyOnly: readyOnly)
-                }.map {
-                    Row(name: $0.name, version: $0.version, state: $0.state, reason: $0.reason)
+                let (models, fleet) = try await connection.withClient { client in
+                    let models = try await client.index(readyOnly: readyOnly)
+                    return (models, try await Self.account(client))
                 }
+                let accounts = Dictionary(
+                    (fleet?.models ?? []).map { ([$0.name, $0.version], $0) },
+                    uniquingKeysWith: { first, _ in first })
+                let rows = models.map { Row($0, accounts[[$0.name, $0.version]]) }
                 if json { return try printJSON(rows) }
                 let table =
-                    [["MODEL", "VERSION", "STATE", "REASON"]]
-                    + rows.map { [$0.name, $0.version, $0.state, $0.reason] }
+                    [["MODEL", "VERSION", "STATE"] + (fleet == nil ? [] : ["MEMORY"]) + ["REASON"]]
+                    + rows.map { row in
+                        [row.name, row.version, row.state] + (fleet == nil ? [] : [row.memory])
+                            + [row.reason]
+                    }
                 for line in Table.lines(table) { print(line) }
+                if let advice = fleet?.advice { print(advice) }
+            }
+        }
+
+        /// Nil when this token may see models but not what they cost.
+        private static func account(
+            _ client: SluiceClient
+        ) async throws(SluiceError) -> FleetAccount? {
+            do {
+                return try await client.fleetAccount()
+            } catch {
+                guard error.code == .permissionDenied else { throw error }
+                return nil
             }
         }
     }

@@ -166,13 +166,52 @@ import Testing
             ])
     }
 
+    @Test("Control of a model, and its account")
+    func memory() throws {
+        let control = try frame("model-control", .server)
+        #expect(control.flags == [.end] && control.call == 5)
+        #expect(
+            try header(CallHeader.self, control)
+                == CallHeader(
+                    method: .modelControl, model: "iris", modelVersion: "2",
+                    timeoutMicroseconds: 5_000_000))
+        let body = InferenceBody(method: .modelControl, message: control.payload, limits: limits)
+        #expect(try body.question() == Question(control: .sleep))
+
+        let reply = try frame("model-account", .client, calls: 6)
+        #expect(try header(ReplyHeader.self, reply) == ReplyHeader())
+        var iris = ModelAccount(name: "iris", version: "2", state: .asleep)
+        iris.anonymousBytes = 1_258_291
+        iris.mappedBytes = 65_536
+        iris.loadTime = .milliseconds(5)
+        iris.sinceLastCall = .seconds(240)
+        iris.loads = 3
+        iris.evictions = 1
+        iris.demand = 0.5
+        iris.sinceEviction = .seconds(180)
+        iris.evictedFor = "wine"
+        var fleet = FleetAccount()
+        fleet.anonymousBudget = 1 << 30
+        fleet.anonymousUsed = 1 << 20
+        fleet.calls = 100
+        fleet.coldCalls = 12
+        fleet.loadsLastHour = 9
+        fleet.missCurve = [MissPoint(extraBytes: 400 << 20, coldShare: 0.03125)]
+        let answer = Answer.account(fleet, [iris])
+        #expect(
+            try AnswerDecoder.decode(reply.payload, for: .modelAccount, limits: limits) == answer)
+        var again = ByteBuffer()
+        AnswerEncoder.encode(answer, into: &again)
+        #expect(again == reply.payload)
+    }
+
     @Test("No block of the text is left out of these tests")
     func allBlocks() {
         #expect(
             Set(Self.blocks.keys) == [
                 "client-hello", "server-hello", "unary-call", "unary-reply", "error-reply",
                 "split-call", "cancel", "ping", "ping-ack", "auth-update", "auth-result",
-                "progress", "go-away",
+                "progress", "go-away", "model-control", "model-account",
             ])
     }
 }

@@ -43,6 +43,26 @@ import Testing
         #expect(!registry.isReady(name: "iris", version: version))
     }
 
+    /// For what is done to a model whoever may call it: broken and out of service is no obstacle.
+    @Test func versionsAreAllOrOne() throws {
+        let registry = try registry()
+        #expect(
+            try registry.versions(of: "iris", version: "").map(\.version) == ["1", "2", "10"])
+        #expect(try registry.versions(of: "iris", version: "2").map(\.version) == ["2"])
+        #expect(try registry.versions(of: "broken", version: "").count == 2)
+        try registry.takeOutOfService("iris")
+        #expect(try registry.versions(of: "iris", version: "10").count == 1)
+        for (name, version, code) in [
+            ("iri", "", StatusCode.notFound), ("iri", "1", .notFound), ("iris", "3", .notFound),
+            ("iris", "latest", .invalidArgument),
+        ] {
+            let refused = failure { () throws(CallFailure) in
+                _ = try registry.versions(of: name, version: version)
+            }
+            #expect(refused?.code == code, "\(name) \(version)")
+        }
+    }
+
     @Test func unknownAndForbiddenAreOneText() throws {
         let registry = try registry()
         let unknown = failure { () throws(CallFailure) in

@@ -36,6 +36,8 @@ import Testing
                     question.version = random.text()
                 case .repositoryIndex: question.readyOnly = random.chance()
                 case .repositoryLoad, .repositoryUnload: question.model = random.text()
+                case .modelControl:
+                    question.control = ModelControl.allCases[random.below(3)]
                 default: break
                 }
                 let message = encoded { question.encode(for: method, into: &$0) }
@@ -77,6 +79,11 @@ import Testing
             #expect(try ReplyHeader(decoding: end, limits: limits) == closing)
             var hello = ServerHello(limits)
             hello.auth = AuthResult(status: random.status(), expiresInMilliseconds: 5)
+            let accounts = random.answer(to: .modelAccount)
+            let book = try through(
+                Sluice_ModelAccountResponse.self,
+                encoded { AnswerEncoder.encode(accounts, into: &$0) })
+            #expect(try AnswerDecoder.decode(book, for: .modelAccount, limits: limits) == accounts)
             let greeting = try through(Sluice_ServerHello.self, encoded { hello.encode(into: &$0) })
             #expect(try ServerHello(decoding: greeting, limits: limits) == hello)
         }

@@ -184,7 +184,56 @@ struct Seeded: RandomNumberGenerator {
                     return statistics
                 })
         case .healthWatch: return .health(chance())
+        case .modelControl: return .done
+        case .modelAccount:
+            return .account(fleetAccount(), (0..<below(5)).map { _ in modelAccount() })
         }
+    }
+
+    /// Milliseconds, as the wire has them; nil is "never".
+    private mutating func past() -> Nanoseconds? {
+        let milliseconds = number() >> 21
+        return milliseconds == 0 ? nil : .milliseconds(milliseconds)
+    }
+
+    private mutating func share() -> Double { Double(next() >> 11) / Double(1 << 53) }
+
+    mutating func modelAccount() -> ModelAccount {
+        let states = ModelAccount.State.allCases
+        var account = ModelAccount(
+            name: text(), version: text(4), state: states[below(states.count)])
+        account.isPinned = chance()
+        account.anonymousBytes = number()
+        account.mappedBytes = number()
+        account.loadPeakBytes = number()
+        account.unreturnedBytes = number()
+        account.loadTime = .microseconds(number() >> 12)
+        account.awakeFor = past()
+        account.sinceLastCall = past()
+        account.callsSinceWake = number()
+        account.loads = number()
+        account.evictions = number()
+        account.demand = chance() ? 0 : share() * 1e6
+        account.score = chance() ? 0 : share() * 1e-9
+        account.sinceEviction = past()
+        account.evictedFor = text()
+        account.failure = text(60)
+        return account
+    }
+
+    mutating func fleetAccount() -> FleetAccount {
+        var account = FleetAccount()
+        account.anonymousBudget = number()
+        account.anonymousUsed = number()
+        account.mappedBudget = number()
+        account.mappedUsed = number()
+        account.calls = number()
+        account.coldCalls = number()
+        account.loadsLastHour = number()
+        account.missCurve = (0..<below(5)).map { _ in
+            MissPoint(extraBytes: number(), coldShare: share())
+        }
+        return account
     }
 }
 

@@ -29,10 +29,30 @@ typedef struct Sluice__V1__Cancel Sluice__V1__Cancel;
 typedef struct Sluice__V1__GoAway Sluice__V1__GoAway;
 typedef struct Sluice__V1__Progress Sluice__V1__Progress;
 typedef struct Sluice__V1__HealthStatus Sluice__V1__HealthStatus;
+typedef struct Sluice__V1__ModelControlRequest Sluice__V1__ModelControlRequest;
+typedef struct Sluice__V1__ModelControlResponse Sluice__V1__ModelControlResponse;
+typedef struct Sluice__V1__ModelAccountRequest Sluice__V1__ModelAccountRequest;
+typedef struct Sluice__V1__ModelAccountResponse Sluice__V1__ModelAccountResponse;
+typedef struct Sluice__V1__ModelAccount Sluice__V1__ModelAccount;
+typedef struct Sluice__V1__FleetAccount Sluice__V1__FleetAccount;
+typedef struct Sluice__V1__MissPoint Sluice__V1__MissPoint;
 
 
 /* --- enums --- */
 
+typedef enum _Sluice__V1__ModelControlRequest__Action {
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED = 0,
+  /*
+   * Gives the model's memory back; it stays in service, and the next call wakes it.
+   */
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_SLEEP = 1,
+  /*
+   * Keeps the model in memory once it is awake, whatever needs room.
+   */
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN = 2,
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION)
+} Sluice__V1__ModelControlRequest__Action;
 typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_UNSPECIFIED = 0,
   SLUICE__V1__METHOD__METHOD_INFER = 1,
@@ -45,7 +65,9 @@ typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_REPOSITORY_LOAD = 8,
   SLUICE__V1__METHOD__METHOD_REPOSITORY_UNLOAD = 9,
   SLUICE__V1__METHOD__METHOD_MODEL_STATISTICS = 10,
-  SLUICE__V1__METHOD__METHOD_HEALTH_WATCH = 11
+  SLUICE__V1__METHOD__METHOD_HEALTH_WATCH = 11,
+  SLUICE__V1__METHOD__METHOD_MODEL_CONTROL = 12,
+  SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT = 13
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__METHOD)
 } Sluice__V1__Method;
 typedef enum _Sluice__V1__GoAwayCode {
@@ -79,6 +101,25 @@ typedef enum _Sluice__V1__ProgressState {
   SLUICE__V1__PROGRESS_STATE__PROGRESS_WARMING = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__PROGRESS_STATE)
 } Sluice__V1__ProgressState;
+typedef enum _Sluice__V1__ModelState {
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED = 0,
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_ASLEEP = 1,
+  /*
+   * Calls wait and no loader has begun yet.
+   */
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_QUEUED = 2,
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_LOADING = 3,
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_AWAKE = 4,
+  /*
+   * Its memory is being given back.
+   */
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_LEAVING = 5,
+  /*
+   * The last load failed and is not tried again for a while.
+   */
+  SLUICE__V1__MODEL_STATE__MODEL_STATE_BROKEN = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_STATE)
+} Sluice__V1__ModelState;
 
 /* --- messages --- */
 
@@ -383,6 +424,172 @@ struct  Sluice__V1__HealthStatus
     , 0 }
 
 
+/*
+ * The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant.
+ */
+struct  Sluice__V1__ModelControlRequest
+{
+  ProtobufCMessage base;
+  Sluice__V1__ModelControlRequest__Action action;
+};
+#define SLUICE__V1__MODEL_CONTROL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_control_request__descriptor) \
+    , SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED }
+
+
+struct  Sluice__V1__ModelControlResponse
+{
+  ProtobufCMessage base;
+};
+#define SLUICE__V1__MODEL_CONTROL_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_control_response__descriptor) \
+     }
+
+
+/*
+ * The message of MODEL_ACCOUNT; the call's header names the model, or none for the whole fleet.
+ */
+struct  Sluice__V1__ModelAccountRequest
+{
+  ProtobufCMessage base;
+};
+#define SLUICE__V1__MODEL_ACCOUNT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account_request__descriptor) \
+     }
+
+
+struct  Sluice__V1__ModelAccountResponse
+{
+  ProtobufCMessage base;
+  /*
+   * Sorted by name, then by version.
+   */
+  size_t n_models;
+  Sluice__V1__ModelAccount **models;
+  Sluice__V1__FleetAccount *fleet;
+};
+#define SLUICE__V1__MODEL_ACCOUNT_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account_response__descriptor) \
+    , 0,NULL, NULL }
+
+
+/*
+ * What one version of a model costs and how it is used. What is measured counts since the gateway started.
+ */
+struct  Sluice__V1__ModelAccount
+{
+  ProtobufCMessage base;
+  char *name;
+  char *version;
+  Sluice__V1__ModelState state;
+  /*
+   * Never evicted while it is awake.
+   */
+  protobuf_c_boolean pinned;
+  /*
+   * Memory of its own at rest, measured; 0 when it was never loaded.
+   */
+  uint64_t anonymous_bytes;
+  /*
+   * Bytes of its files that are mapped at rest; 0 when it was never loaded.
+   */
+  uint64_t mapped_bytes;
+  /*
+   * The most memory of its own while it was loaded; 0 when it was never loaded.
+   */
+  uint64_t load_peak_bytes;
+  /*
+   * What did not come back when it was last released.
+   */
+  uint64_t unreturned_bytes;
+  /*
+   * How long the last load took; 0 when there was none.
+   */
+  uint64_t load_us;
+  /*
+   * For how long it has been awake, rounded up; 0 when it is not.
+   */
+  uint64_t awake_ms;
+  /*
+   * How long ago the last call ended, rounded up; 0 when it was never called.
+   */
+  uint64_t last_call_ms_ago;
+  uint64_t calls_since_wake;
+  uint64_t loads;
+  uint64_t evictions;
+  /*
+   * Recent calls: each counts 1 at first and less as time goes by.
+   */
+  double demand;
+  /*
+   * Reload time times demand by bytes: of the models awake, the lowest is evicted first.
+   */
+  double score;
+  /*
+   * How long ago it was last evicted, rounded up; 0 when it never was.
+   */
+  uint64_t evicted_ms_ago;
+  /*
+   * The model that needed the room; empty when it was evicted for another reason.
+   */
+  char *evicted_for;
+  /*
+   * Why the last load failed; empty unless the state is BROKEN.
+   */
+  char *failure;
+};
+#define SLUICE__V1__MODEL_ACCOUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The memory that all models share, and how well it serves. Budgets of 0: no budget is kept.
+ */
+struct  Sluice__V1__FleetAccount
+{
+  ProtobufCMessage base;
+  uint64_t anonymous_budget;
+  uint64_t anonymous_used;
+  uint64_t mapped_budget;
+  uint64_t mapped_used;
+  /*
+   * Calls that needed a model, since the gateway started.
+   */
+  uint64_t calls;
+  /*
+   * Those of them that found it asleep.
+   */
+  uint64_t cold_calls;
+  uint64_t loads_last_hour;
+  /*
+   * Rising in extra_bytes; empty while too little is known.
+   */
+  size_t n_miss_curve;
+  Sluice__V1__MissPoint **miss_curve;
+};
+#define SLUICE__V1__FLEET_ACCOUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__fleet_account__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0,NULL }
+
+
+/*
+ * With a budget that much larger, so many of the calls would have been cold.
+ */
+struct  Sluice__V1__MissPoint
+{
+  ProtobufCMessage base;
+  uint64_t extra_bytes;
+  /*
+   * 0 to 1.
+   */
+  double cold_share;
+};
+#define SLUICE__V1__MISS_POINT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__miss_point__descriptor) \
+    , 0, 0 }
+
+
 /* Sluice__V1__ClientHello methods */
 void   sluice__v1__client_hello__init
                      (Sluice__V1__ClientHello         *message);
@@ -649,6 +856,139 @@ Sluice__V1__HealthStatus *
 void   sluice__v1__health_status__free_unpacked
                      (Sluice__V1__HealthStatus *message,
                       ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelControlRequest methods */
+void   sluice__v1__model_control_request__init
+                     (Sluice__V1__ModelControlRequest         *message);
+size_t sluice__v1__model_control_request__get_packed_size
+                     (const Sluice__V1__ModelControlRequest   *message);
+size_t sluice__v1__model_control_request__pack
+                     (const Sluice__V1__ModelControlRequest   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_control_request__pack_to_buffer
+                     (const Sluice__V1__ModelControlRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelControlRequest *
+       sluice__v1__model_control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_control_request__free_unpacked
+                     (Sluice__V1__ModelControlRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelControlResponse methods */
+void   sluice__v1__model_control_response__init
+                     (Sluice__V1__ModelControlResponse         *message);
+size_t sluice__v1__model_control_response__get_packed_size
+                     (const Sluice__V1__ModelControlResponse   *message);
+size_t sluice__v1__model_control_response__pack
+                     (const Sluice__V1__ModelControlResponse   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_control_response__pack_to_buffer
+                     (const Sluice__V1__ModelControlResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelControlResponse *
+       sluice__v1__model_control_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_control_response__free_unpacked
+                     (Sluice__V1__ModelControlResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelAccountRequest methods */
+void   sluice__v1__model_account_request__init
+                     (Sluice__V1__ModelAccountRequest         *message);
+size_t sluice__v1__model_account_request__get_packed_size
+                     (const Sluice__V1__ModelAccountRequest   *message);
+size_t sluice__v1__model_account_request__pack
+                     (const Sluice__V1__ModelAccountRequest   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_account_request__pack_to_buffer
+                     (const Sluice__V1__ModelAccountRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelAccountRequest *
+       sluice__v1__model_account_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_account_request__free_unpacked
+                     (Sluice__V1__ModelAccountRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelAccountResponse methods */
+void   sluice__v1__model_account_response__init
+                     (Sluice__V1__ModelAccountResponse         *message);
+size_t sluice__v1__model_account_response__get_packed_size
+                     (const Sluice__V1__ModelAccountResponse   *message);
+size_t sluice__v1__model_account_response__pack
+                     (const Sluice__V1__ModelAccountResponse   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_account_response__pack_to_buffer
+                     (const Sluice__V1__ModelAccountResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelAccountResponse *
+       sluice__v1__model_account_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_account_response__free_unpacked
+                     (Sluice__V1__ModelAccountResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelAccount methods */
+void   sluice__v1__model_account__init
+                     (Sluice__V1__ModelAccount         *message);
+size_t sluice__v1__model_account__get_packed_size
+                     (const Sluice__V1__ModelAccount   *message);
+size_t sluice__v1__model_account__pack
+                     (const Sluice__V1__ModelAccount   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_account__pack_to_buffer
+                     (const Sluice__V1__ModelAccount   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelAccount *
+       sluice__v1__model_account__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_account__free_unpacked
+                     (Sluice__V1__ModelAccount *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__FleetAccount methods */
+void   sluice__v1__fleet_account__init
+                     (Sluice__V1__FleetAccount         *message);
+size_t sluice__v1__fleet_account__get_packed_size
+                     (const Sluice__V1__FleetAccount   *message);
+size_t sluice__v1__fleet_account__pack
+                     (const Sluice__V1__FleetAccount   *message,
+                      uint8_t             *out);
+size_t sluice__v1__fleet_account__pack_to_buffer
+                     (const Sluice__V1__FleetAccount   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__FleetAccount *
+       sluice__v1__fleet_account__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__fleet_account__free_unpacked
+                     (Sluice__V1__FleetAccount *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__MissPoint methods */
+void   sluice__v1__miss_point__init
+                     (Sluice__V1__MissPoint         *message);
+size_t sluice__v1__miss_point__get_packed_size
+                     (const Sluice__V1__MissPoint   *message);
+size_t sluice__v1__miss_point__pack
+                     (const Sluice__V1__MissPoint   *message,
+                      uint8_t             *out);
+size_t sluice__v1__miss_point__pack_to_buffer
+                     (const Sluice__V1__MissPoint   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__MissPoint *
+       sluice__v1__miss_point__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__miss_point__free_unpacked
+                     (Sluice__V1__MissPoint *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Sluice__V1__ClientHello_Closure)
@@ -693,6 +1033,27 @@ typedef void (*Sluice__V1__Progress_Closure)
 typedef void (*Sluice__V1__HealthStatus_Closure)
                  (const Sluice__V1__HealthStatus *message,
                   void *closure_data);
+typedef void (*Sluice__V1__ModelControlRequest_Closure)
+                 (const Sluice__V1__ModelControlRequest *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__ModelControlResponse_Closure)
+                 (const Sluice__V1__ModelControlResponse *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__ModelAccountRequest_Closure)
+                 (const Sluice__V1__ModelAccountRequest *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__ModelAccountResponse_Closure)
+                 (const Sluice__V1__ModelAccountResponse *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__ModelAccount_Closure)
+                 (const Sluice__V1__ModelAccount *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__FleetAccount_Closure)
+                 (const Sluice__V1__FleetAccount *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__MissPoint_Closure)
+                 (const Sluice__V1__MissPoint *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -702,6 +1063,7 @@ typedef void (*Sluice__V1__HealthStatus_Closure)
 extern const ProtobufCEnumDescriptor    sluice__v1__method__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__go_away_code__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__progress_state__descriptor;
+extern const ProtobufCEnumDescriptor    sluice__v1__model_state__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__client_hello__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__requested_settings__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__server_hello__descriptor;
@@ -716,6 +1078,14 @@ extern const ProtobufCMessageDescriptor sluice__v1__cancel__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__go_away__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__progress__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__health_status__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_control_request__descriptor;
+extern const ProtobufCEnumDescriptor    sluice__v1__model_control_request__action__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_control_response__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_account_request__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_account_response__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__miss_point__descriptor;
 
 PROTOBUF_C__END_DECLS
 

@@ -15,6 +15,8 @@ package enum CallMethod: UInt64, Sendable {
     case repositoryUnload = 9
     case modelStatistics = 10
     case healthWatch = 11
+    case modelControl = 12
+    case modelAccount = 13
 
     /// Answered by a stream of messages.
     package var isStream: Bool { self == .inferStream || self == .healthWatch }

@@ -1,0 +1,157 @@
+// Accounts of models and of the fleet as a ModelAccountResponse, both ways. The way out is the door's last step, the
+// way in is for tests and tools.
+
+import CMessages
+import CProtobufC
+import Contract
+import NIOCore
+
+extension AnswerEncoder {
+    static func encode(
+        _ fleet: FleetAccount, _ models: [ModelAccount], into buffer: inout ByteBuffer
+    ) {
+        let arena = Arena(budget: .max)
+        let message = unsafe arena.make(Sluice__V1__ModelAccountResponse.self) { message in
+            unsafe message.n_models = models.count
+            unsafe message.models = arena.list(models) { unsafe arena.account($0) }
+            unsafe message.fleet = arena.account(fleet)
+        }
+        unsafe arena.pack(message, into: &buffer)
+    }
+}
+
+extension Arena {
+    fileprivate borrowing func account(
+        _ model: ModelAccount
+    ) -> UnsafeMutablePointer<Sluice__V1__ModelAccount> {
+        unsafe make(Sluice__V1__ModelAccount.self) { message in
+            unsafe message.name = text(model.name)
+            unsafe message.version = text(model.version)
+            unsafe message.state = Sluice__V1__ModelState(rawValue: model.state.rawValue)
+            unsafe message.pinned = model.isPinned ? 1 : 0
+            unsafe message.anonymous_bytes = model.anonymousBytes
+            unsafe message.mapped_bytes = model.mappedBytes
+            unsafe message.load_peak_bytes = model.loadPeakBytes
+            unsafe message.unreturned_bytes = model.unreturnedBytes
+            unsafe message.load_us = model.loadTime.microseconds
+            unsafe message.awake_ms = AccountTime.milliseconds(model.awakeFor)
+            unsafe message.last_call_ms_ago = AccountTime.milliseconds(model.sinceLastCall)
+            unsafe message.calls_since_wake = model.callsSinceWake
+            unsafe message.loads = model.loads
+            unsafe message.evictions = model.evictions
+            unsafe message.demand = model.demand
+            unsafe message.score = model.score
+            unsafe message.evicted_ms_ago = AccountTime.milliseconds(model.sinceEviction)
+            unsafe message.evicted_for = text(model.evictedFor)
+            unsafe message.failure = text(model.failure)
+        }
+    }
+
+    fileprivate borrowing func account(
+        _ fleet: FleetAccount
+    ) -> UnsafeMutablePointer<Sluice__V1__FleetAccount> {
+        unsafe make(Sluice__V1__FleetAccount.self) { message in
+            unsafe message.anonymous_budget = fleet.anonymousBudget
+            unsafe message.anonymous_used = fleet.anonymousUsed
+            unsafe message.mapped_budget = fleet.mappedBudget
+            unsafe message.mapped_used = fleet.mappedUsed
+            unsafe message.calls = fleet.calls
+            unsafe message.cold_calls = fleet.coldCalls
+            unsafe message.loads_last_hour = fleet.loadsLastHour
+            unsafe message.n_miss_curve = fleet.missCurve.count
+            unsafe message.miss_curve = list(fleet.missCurve) { point in
+                unsafe make(Sluice__V1__MissPoint.self) { message in
+                    unsafe message.extra_bytes = point.extraBytes
+                    unsafe message.cold_share = point.coldShare
+                }
+            }
+        }
+    }
+}
+
+/// A time that may be unknown, in whole milliseconds: 0 is "never", so what happened just now is 1.
+private enum AccountTime {
+    static func milliseconds(_ time: Nanoseconds?) -> UInt64 {
+        guard let time else { return 0 }
+        let (whole, rest) = time.count.quotientAndRemainder(dividingBy: 1_000_000)
+        return max(1, rest == 0 ? whole : whole + 1)
+    }
+
+    static func time(_ milliseconds: UInt64) -> Nanoseconds? {
+        milliseconds == 0 ? nil : .milliseconds(min(milliseconds, .max / 1_000_000))
+    }
+}
+
+extension AnswerDecoder {
+    static func account(
+        _ message: ByteBuffer, _ bounds: MessageBounds
+    ) throws(MessageFault) -> Answer {
+        try unsafe withMessage(
+            Sluice__V1__ModelAccountResponse.self, message, bounds, rules: []
+        ) { message throws(MessageFault) in
+            var models: [ModelAccount] = []
+            for index in unsafe 0..<message.n_models {
+                guard let model = unsafe message.models[index]?.pointee else { continue }
+                try unsafe models.append(ModelAccount(model))
+            }
+            guard let fleet = unsafe message.fleet?.pointee else {
+                return .account(FleetAccount(), models)
+            }
+            return try unsafe .account(FleetAccount(fleet), models)
+        }
+    }
+}
+
+extension ModelAccount {
+    fileprivate init(_ message: Sluice__V1__ModelAccount) throws(MessageFault) {
+        guard let state = unsafe State(rawValue: message.state.rawValue) else {
+            throw MessageFault(
+                .unsupported, unsafe "a model's state \(message.state.rawValue) is unknown")
+        }
+        unsafe self.init(name: text(message.name), version: text(message.version), state: state)
+        unsafe isPinned = message.pinned != 0
+        unsafe anonymousBytes = message.anonymous_bytes
+        unsafe mappedBytes = message.mapped_bytes
+        unsafe loadPeakBytes = message.load_peak_bytes
+        unsafe unreturnedBytes = message.unreturned_bytes
+        unsafe loadTime = .microseconds(min(message.load_us, .max / 1_000))
+        unsafe awakeFor = AccountTime.time(message.awake_ms)
+        unsafe sinceLastCall = AccountTime.time(message.last_call_ms_ago)
+        unsafe callsSinceWake = message.calls_since_wake
+        unsafe loads = message.loads
+        unsafe evictions = message.evictions
+        try unsafe demand = measure(message.demand, "demand")
+        try unsafe score = measure(message.score, "score")
+        unsafe sinceEviction = AccountTime.time(message.evicted_ms_ago)
+        unsafe evictedFor = text(message.evicted_for)
+        unsafe failure = text(message.failure)
+    }
+}
+
+extension FleetAccount {
+    fileprivate init(_ message: Sluice__V1__FleetAccount) throws(MessageFault) {
+        self.init()
+        unsafe anonymousBudget = message.anonymous_budget
+        unsafe anonymousUsed = message.anonymous_used
+        unsafe mappedBudget = message.mapped_budget
+        unsafe mappedUsed = message.mapped_used
+        unsafe calls = message.calls
+        unsafe coldCalls = message.cold_calls
+        unsafe loadsLastHour = message.loads_last_hour
+        for index in unsafe 0..<message.n_miss_curve {
+            guard let point = unsafe message.miss_curve[index]?.pointee else { continue }
+            let share = try unsafe measure(point.cold_share, "cold_share", max: 1)
+            unsafe missCurve.append(MissPoint(extraBytes: point.extra_bytes, coldShare: share))
+        }
+    }
+}
+
+/// A number that is one: not negative, finite.
+private func measure(
+    _ value: Double, _ what: String, max: Double = .greatestFiniteMagnitude
+) throws(MessageFault) -> Double {
+    guard value >= 0, value <= max else {
+        throw MessageFault(.malformed, "\(what) is \(value)")
+    }
+    return value
+}
