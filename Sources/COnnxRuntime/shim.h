@@ -10,9 +10,11 @@
 #endif
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -79,6 +81,36 @@ static inline bool COnnxRuntime_trimHeap(void) {
 #else
   return false;
 #endif
+}
+
+// Resident bytes of this process from /proc/self/status; false when they are not told.
+static inline bool COnnxRuntime_readMemory(uint64_t *anonymous, uint64_t *mapped, uint64_t *peak) {
+  char text[4096];
+  int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  ssize_t count = read(file, text, sizeof text - 1);
+  close(file);
+  if (count <= 0) return false;
+  text[count] = 0;
+  unsigned long long own = 0, files = 0, most = 0;
+  const char *line = strstr(text, "\nRssAnon:");
+  if (line == NULL || sscanf(line, "\nRssAnon: %llu", &own) != 1) return false;
+  line = strstr(text, "\nRssFile:");
+  if (line == NULL || sscanf(line, "\nRssFile: %llu", &files) != 1) return false;
+  line = strstr(text, "\nVmHWM:");
+  if (line == NULL || sscanf(line, "\nVmHWM: %llu", &most) != 1) return false;
+  *anonymous = own << 10;
+  *mapped = files << 10;
+  *peak = most << 10;
+  return true;
+}
+
+static inline void COnnxRuntime_resetMemoryPeak(void) {
+  int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  ssize_t written = write(file, "5\n", 2);
+  (void)written;
+  close(file);
 }
 
 // MARK: Status

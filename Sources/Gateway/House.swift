@@ -113,7 +113,8 @@ struct Rooms: Sendable {
     ) async throws -> Rooms {
         let registry = Registry()
         let fleet = Fleet(
-            settings: ShardSettings(settings.shards), engine: try engine(settings, logger: logger),
+            settings: ShardSettings(settings.shards, settings.memory),
+            engine: try engine(settings, logger: logger),
             observer: FleetLog(logger: logger))
         let repository = RepositoryWatch(
             repository: FolderRepository(
@@ -175,12 +176,17 @@ struct GateService: Service {
 }
 
 extension ShardSettings {
-    init(_ settings: ShardingSettings) {
+    init(_ settings: ShardingSettings, _ memory: MemorySettings) {
         self.init(cores: System.coreCount)
         count = settings.count ?? count
         loaders = settings.loaders ?? loaders
         inlineRunMax = settings.inlineRunMax
         inlineTurnBudget = settings.inlineTurnBudget
         queueMax = settings.queueMax
+        // Where the system does not say how much there is, there is no budget that would mean anything.
+        let allowed = MachineMemory.allowed() ?? .max
+        self.memory.anonymous = memory.anonymous.map { UInt64($0) } ?? allowed / 2
+        self.memory.mapped = memory.mapped.map { UInt64($0) } ?? allowed / 2
+        awakeMin = memory.awakeMin
     }
 }

@@ -84,6 +84,19 @@ package struct OnnxEnvironmentSettings: Sendable {
     /// wait, never on an event loop.
     package static func trimMemory() { _ = COnnxRuntime_trimHeap() }
 
+    /// Resident bytes of the process: its own, those of files, and the most of both since ``resetMemoryPeak()``
+    /// (proc_pid_status(5)). Nil where the system does not tell. Takes some tens of microseconds.
+    package static func memory() -> (anonymous: UInt64, mapped: UInt64, peak: UInt64)? {
+        var anonymous: UInt64 = 0
+        var mapped: UInt64 = 0
+        var peak: UInt64 = 0
+        guard unsafe COnnxRuntime_readMemory(&anonymous, &mapped, &peak) else { return nil }
+        return (anonymous, mapped, peak)
+    }
+
+    /// The peak counts from here (clear_refs in proc_pid_clear_refs(5)).
+    package static func resetMemoryPeak() { COnnxRuntime_resetMemoryPeak() }
+
     private static func start(
         _ engine: Engine, _ settings: OnnxEnvironmentSettings
     ) throws(EngineFailure) -> OpaquePointer {

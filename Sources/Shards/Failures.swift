@@ -63,6 +63,30 @@ extension CallFailure {
             notStarted: true, retryAfter: retry)
     }
 
+    static func noMemory(
+        _ entry: ModelEntry, need: MemoryUse, most: MemoryUse, budget: MemoryUse
+    ) -> CallFailure {
+        let isAnonymous = need.anonymous > most.anonymous
+        let (needed, left, allowed, setting) =
+            isAnonymous
+            ? (need.anonymous, most.anonymous, budget.anonymous, "memory.anonymous")
+            : (need.mapped, most.mapped, budget.mapped, "memory.mapped")
+        let pinned = left < allowed ? ", of which pinned models leave \(mebibytes(left))" : ""
+        return CallFailure(
+            .resourceExhausted, .memoryLimit,
+            "model '\(entry.name)' version \(entry.version) needs \(mebibytes(needed)) to load; the budget is "
+                + "\(mebibytes(allowed)) (\(setting))\(pinned)", notStarted: true)
+    }
+
+    private static func mebibytes(_ bytes: UInt64) -> String { "\((bytes + 0xF_FFFF) >> 20) MiB" }
+
+    static func stillLoading(_ entry: ModelEntry, _ remaining: Nanoseconds) -> CallFailure {
+        CallFailure(
+            .unavailable, .modelLoading,
+            "model '\(entry.name)' is being loaded, which takes longer than the call's deadline allows",
+            notStarted: true, retryAfter: remaining)
+    }
+
     static func retired(_ entry: ModelEntry) -> CallFailure {
         CallFailure(
             .unavailable, .modelUnloaded,

@@ -80,11 +80,17 @@ package final class Fleet: Sendable {
         let isLoading = resident.phase == .loading
         run.waitsForModel(
             Progress(state: isLoading ? .loading : .queued, remaining: resident.loadTime))
+        // Asked before: a load may end at any time.
+        let wait = resident.expectedWait(now)
         switch resident.arrive(.run(run), now: now, insists: run.onlyWakes) {
         case .granted(let awake):
             return hold(awake, run, now: now)
         case .waits(let startLoad):
-            if startLoad { loaders.load(resident) }
+            if startLoad {
+                if !run.onlyWakes { loaders.treasury.missed(resident, among: everyResident) }
+                loaders.load(resident)
+            }
+            if let wait, run.deadline < now + wait { run.tooLate(remaining: wait) }
         case .refused(let refusal):
             run.refuse(resident.refusal(refusal, settings))
         }
@@ -198,6 +204,8 @@ package final class Fleet: Sendable {
         return result
     }
 
+    var everyResident: [Resident] { residents.withLock { Array($0.values) } }
+
     package func resident(for entry: ModelEntry) -> Resident {
         residents.withLock { residents in
             if let known = residents[entry.index], known.entry === entry { return known }
@@ -207,7 +215,7 @@ package final class Fleet: Sendable {
         }
     }
 
-    private func known(_ entry: ModelEntry) -> Resident? {
+    func known(_ entry: ModelEntry) -> Resident? {
         residents.withLock { $0[entry.index] }.flatMap { $0.entry === entry ? $0 : nil }
     }
 
@@ -228,6 +236,7 @@ package final class Fleet: Sendable {
             watch.check(now, stallMax: settings.inlineStallMax)
         }
         forgetRetired(now)
+        loaders.retryParked()
         return watchdog.expire(now, latest: now + settings.inlineStallMax)
     }
 

@@ -25,6 +25,7 @@ final class Loaders: Sendable {
     private let observer: any FleetObserver
     private let clock: Clock
     let dispatcher: Dispatcher
+    let treasury: Treasury
     private let queue = Mutex(Queue())
     private let bell = DispatchSemaphore(value: 0)
 
@@ -37,6 +38,7 @@ final class Loaders: Sendable {
         self.observer = observer
         self.dispatcher = dispatcher
         self.clock = clock
+        treasury = Treasury(settings)
     }
 
     // MARK: - Asking
@@ -53,15 +55,39 @@ final class Loaders: Sendable {
             bell.signal()
             return
         }
-        let (waiters, leavers) = resident.loadRefused()
         let isClosed = queue.withLock { $0.isClosed }
-        let failure: CallFailure =
+        refuse(
+            resident,
             isClosed
-            ? .stopping(.waitingForModel)
-            : .loadsFull(settings, resident.loadTime ?? .seconds(1))
+                ? .stopping(.waitingForModel)
+                : .loadsFull(settings, resident.loadTime ?? .seconds(1)))
+    }
+
+    /// The load does not begin: nothing is remembered of it.
+    private func refuse(_ resident: Resident, _ failure: CallFailure) {
+        let (waiters, leavers) = resident.loadRefused()
         for waiter in waiters { waiter.fail(failure) }
         for leaver in leavers { leaver.tellGone() }
     }
+
+    /// Loads that waited for room are tried again. Called when some may have come, and now and then.
+    func retryParked() {
+        let parked = treasury.retry(now: clock.now())
+        guard !parked.isEmpty else { return }
+        let areTaken = queue.withLock { queue in
+            guard !queue.isClosed else { return false }
+            // In front of whoever came later.
+            for resident in parked.reversed() { queue.jobs.prepend(.load(resident)) }
+            queue.loads += parked.count
+            return true
+        }
+        for resident in parked {
+            if areTaken { bell.signal() } else { refuse(resident, .stopping(.waitingForModel)) }
+        }
+    }
+
+    /// A use of some model has ended, the path of a call: nothing is done unless a load waits for room.
+    func leaseEnded() { if treasury.awaitsRoom { retryParked() } }
 
     /// The model's residency has said that it is to be released. Never refused: bounded by the models awake.
     func release(_ resident: Resident) {
@@ -116,17 +142,24 @@ final class Loaders: Sendable {
     }
 
     private func performLoad(_ resident: Resident) {
+        guard makeRoom(for: resident) else { return }
         let progress = Progress(state: .loading, remaining: resident.loadTime)
-        for case .run(let run) in resident.loadBegan() { run.tell(progress) }
         let began = clock.now()
+        for case .run(let run) in resident.loadBegan(now: began) { run.tell(progress) }
+        let measurement = Measurement(engine, treasury)
         do throws(CallFailure) {
             let awake = AwakeModel(try loadVerified(resident.entry))
             let now = clock.now()
-            let (waiters, isUnwanted) = resident.loadEnded(awake, took: now.since(began))
+            let overdrawn = settle(resident, measurement, now: now)
+            let (waiters, isUnwanted) = resident.loadEnded(
+                awake, took: now.since(began), now: now)
             observer.modelLoaded(resident.entry, time: now.since(began))
             hand(awake, of: resident, to: waiters, now: now)
             if isUnwanted { release(resident) }
+            for victim in overdrawn { evict(victim, for: resident) }
         } catch {
+            _ = measurement.end()
+            treasury.failed(resident)
             let (waiters, leavers, retryAfter) = resident.loadFailed(error, now: clock.now())
             observer.modelFailedToLoad(resident.entry, failure: error, retryAfter: retryAfter)
             var failure = error
@@ -134,6 +167,48 @@ final class Loaders: Sendable {
             for waiter in waiters { waiter.fail(failure) }
             for leaver in leavers { leaver.tellGone() }
         }
+        retryParked()
+    }
+
+    /// Reserves what the load needs, evicting others for it. False when the load does not begin now: it waits for room, or
+    /// there will never be any.
+    private func makeRoom(for resident: Resident) -> Bool {
+        guard resident.isWanted else {
+            refuse(resident, .deadlinePast(.waitingForModel, resident.entry))
+            return false
+        }
+        let need = resident.loadNeed
+        while true {
+            switch treasury.reserve(need, for: resident, now: clock.now()) {
+            case .granted: return true
+            // One that was used again meanwhile stays; the next look sees that.
+            case .evict(let victims): for victim in victims { evict(victim, for: resident) }
+            case .parked: return false
+            case .impossible(let most):
+                refuse(
+                    resident,
+                    .noMemory(resident.entry, need: need, most: most, budget: settings.memory))
+                return false
+            }
+        }
+    }
+
+    private func evict(_ victim: Resident, for resident: Resident) {
+        guard victim.evict(for: resident.entry, now: clock.now()) else { return }
+        observer.modelEvicted(
+            victim.entry, for: resident.entry, holding: victim.account.atRest ?? .zero)
+        performRelease(victim)
+    }
+
+    /// What the model holds from now on goes into the books. Returns who has to go for it.
+    private func settle(
+        _ resident: Resident, _ measurement: borrowing Measurement, now: Instant
+    ) -> [Resident] {
+        var use = resident.presumedAtRest
+        if let (atRest, peak) = measurement.end() {
+            use = resident.measured(atRest: atRest, peak: peak)
+        }
+        return treasury.loaded(resident, atRest: use, now: now)
     }
 
     /// Calls are checked against the catalogue's signature, so the session must have the same one.
@@ -169,16 +244,30 @@ final class Loaders: Sendable {
     }
 
     private func performRelease(_ resident: Resident) {
+        let measurement = Measurement(engine, treasury)
         var awake = resident.surrender()
         // The lease that ended last may not have let go of its reference yet; the memory shall be freed here.
         for _ in 0..<1_000 where !isKnownUniquelyReferenced(&awake) { sched_yield() }
         awake = nil
         // Without this the allocator keeps most of what a session held (RUNTIME.md).
         engine.trimMemory()
+        treasury.released(resident)
+        note(measurement.returned(), of: resident)
         observer.modelReleased(resident.entry)
         let (leavers, startsLoad) = resident.released()
         for leaver in leavers { leaver.tellGone() }
         if startsLoad { load(resident) }
+        retryParked()
+    }
+
+    /// Compares what came back with what the model held.
+    private func note(_ returned: UInt64?, of resident: Resident) {
+        guard let returned, let held = resident.account.atRest?.anonymous else { return }
+        let lost = held - min(held, returned)
+        resident.unreturned(lost)
+        if lost > max(1 << 20, held / 50) {
+            observer.memoryUnreturned(resident.entry, bytes: lost)
+        }
     }
 }
 

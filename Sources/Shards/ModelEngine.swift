@@ -11,6 +11,10 @@ package protocol ModelEngine: Sendable {
     func stopper() -> any RunStopper
     /// Gives memory that released models left behind back to the system.
     func trimMemory()
+    /// What the process holds now; nil where that cannot be read.
+    func memory() -> ProcessMemory?
+    /// From now on the peak counts anew.
+    func resetMemoryPeak()
 }
 
 /// A model that is awake. Several threads may run it at the same time. The last reference frees its memory.
@@ -32,6 +36,10 @@ package protocol FleetObserver: Sendable {
     func modelLoaded(_ entry: ModelEntry, time: Nanoseconds)
     func modelFailedToLoad(_ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds)
     func modelReleased(_ entry: ModelEntry)
+    /// It made room for another; `modelReleased` follows.
+    func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse)
+    /// A model was released and so many bytes did not come back.
+    func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64)
     /// An inline run held up its event loop; the model runs on shards for a while.
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds)
 }
@@ -44,5 +52,7 @@ package struct SilentObserver: FleetObserver {
         _ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds
     ) {}
     package func modelReleased(_ entry: ModelEntry) {}
+    package func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse) {}
+    package func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64) {}
     package func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {}
 }

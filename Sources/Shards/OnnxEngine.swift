@@ -36,6 +36,14 @@ package struct OnnxEngine: ModelEngine {
     }
 
     package func trimMemory() { OnnxEnvironment.trimMemory() }
+
+    package func memory() -> ProcessMemory? {
+        OnnxEnvironment.memory().map {
+            ProcessMemory(anonymous: $0.anonymous, mapped: $0.mapped, peak: $0.peak)
+        }
+    }
+
+    package func resetMemoryPeak() { OnnxEnvironment.resetMemoryPeak() }
 }
 
 /// One session.

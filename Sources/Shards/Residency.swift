@@ -106,6 +106,11 @@ package struct Residency<Model: Sendable, Waiter: Sendable>: Sendable {
         return .waits(startLoad: true)
     }
 
+    /// Somebody still waits for it to come, or it has not been asked for.
+    package func isWanted(_ isGivenUp: (Waiter) -> Bool) -> Bool {
+        waiters.isEmpty || !waiters.allSatisfy(isGivenUp)
+    }
+
     /// Somebody who waits has been given up; the place is reused when it is needed.
     package mutating func gaveUp() { mayHoldGivenUp = true }
 
@@ -212,6 +217,13 @@ package struct Residency<Model: Sendable, Waiter: Sendable>: Sendable {
             leavers.append(leaver)
             return .waits
         }
+    }
+
+    /// Somebody else needs its memory. True when it is not in use: a loader must free it now.
+    package mutating func evict() -> Bool {
+        guard phase == .awake, leases == 0 else { return false }
+        phase = .releasing
+        return true
     }
 
     /// The loader that frees the model takes the last reference.

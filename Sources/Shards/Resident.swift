@@ -40,6 +40,23 @@ package final class Resident: Sendable {
         var sums = RunSums()
         /// How long the last load took; nil when there was none.
         var loadTime: Nanoseconds?
+        var demand = Demand()
+        var history = History()
+        /// Measured at the last loads; nil before the first.
+        var atRest: MemoryUse?
+        var peak: MemoryUse?
+    }
+
+    /// What has happened to the model's memory.
+    struct History: Sendable, Equatable {
+        var loads: UInt64 = 0
+        var evictions: UInt64 = 0
+        var loadBegan: Instant?
+        var awakeSince: Instant?
+        var runsBefore: UInt64 = 0
+        var evicted: Instant?
+        var evictedFor = ""
+        var unreturned: UInt64 = 0
     }
 
     package let entry: ModelEntry
@@ -79,6 +96,89 @@ package final class Resident: Sendable {
         inlineBarredUntil.store(until.nanoseconds, ordering: .relaxed)
     }
 
+    // MARK: - Memory
+
+    /// What a load is likely to need at its peak: measured here, or when the model was imported, or guessed from its files.
+    var loadNeed: MemoryUse {
+        if let peak = state.withLock({ $0.peak }) { return peak }
+        let guess = entry.fileBytes &* 5 / 2 &+ 4 << 20
+        return MemoryUse(anonymous: entry.measured.peakBytes ?? guess)
+    }
+
+    /// Reload time times recent demand by bytes: what evicting it would cost for each byte.
+    func score(_ now: Instant) -> Double {
+        state.withLock { state in
+            let seconds = Double((state.loadTime ?? .milliseconds(1)).count) / 1e9
+            let bytes = Double(max(1, state.atRest?.total ?? entry.fileBytes))
+            return seconds * state.demand.value(at: now) / bytes
+        }
+    }
+
+    func standing(_ now: Instant, awakeMin: Nanoseconds) -> Ledger.Standing {
+        if isPinned.load(ordering: .relaxed) { return .pinned }
+        return state.withLock { state in
+            guard state.stay.phase == .awake, state.stay.leases == 0 else { return .busy }
+            guard let since = state.history.awakeSince else { return .busy }
+            return now.since(since) < awakeMin ? .busy : .idle
+        }
+    }
+
+    /// When it was last used, and what it holds or held; for the miss curve.
+    var recency: (lastUse: Instant?, bytes: UInt64) {
+        state.withLock { state in
+            let last = state.sums.runs > 0 ? state.sums.latest : state.history.awakeSince
+            return (last, state.atRest?.anonymous ?? 0)
+        }
+    }
+
+    /// Makes room for another model. True when a loader must free it now.
+    func evict(for other: ModelEntry, now: Instant) -> Bool {
+        state.withLock { state in
+            guard state.stay.evict() else { return false }
+            state.history.evictions += 1
+            state.history.evicted = now
+            state.history.evictedFor = other === entry ? "" : other.name
+            return true
+        }
+    }
+
+    /// A load was measured. The smaller of two measurements in a row counts: calls that ran beside it only add.
+    func measured(atRest use: MemoryUse, peak: MemoryUse) -> MemoryUse {
+        state.withLock { state in
+            let smaller = state.atRest.map { $0.total < use.total ? $0 : use } ?? use
+            state.atRest = smaller
+            state.peak = state.peak.map { $0.total < peak.total ? $0 : peak } ?? peak
+            return smaller
+        }
+    }
+
+    /// A load that could not be measured: what is known, or guessed.
+    var presumedAtRest: MemoryUse {
+        state.withLock {
+            $0.atRest
+                ?? MemoryUse(
+                    anonymous: entry.measured.residentBytes ?? entry.fileBytes &* 3 / 2 &+ 1 << 20)
+        }
+    }
+
+    func unreturned(_ bytes: UInt64) { state.withLock { $0.history.unreturned = bytes } }
+
+    /// How long a call that comes now is likely to wait for the model; nil when nothing is known.
+    func expectedWait(_ now: Instant) -> Nanoseconds? {
+        state.withLock { state in
+            guard let time = state.loadTime else { return nil }
+            guard state.stay.phase == .loading, let began = state.history.loadBegan else {
+                return time
+            }
+            let spent = now.since(began)
+            return spent < time ? Nanoseconds(time.count - spent.count) : .zero
+        }
+    }
+
+    var isWanted: Bool { state.withLock { $0.stay.isWanted(\.isGivenUp) } }
+
+    // MARK: - Leases
+
     /// A lease's model when it is awake; the caller makes the ``Lease``.
     func grantNow() -> AwakeModel? { state.withLock { $0.stay.grantNow() } }
 
@@ -93,17 +193,19 @@ package final class Resident: Sendable {
     func leaseEnded(_ sums: RunSums) {
         let isLast = state.withLock {
             $0.sums.add(sums)
+            if sums.runs > 0 { $0.demand.add(sums.runs, at: sums.latest) }
             return $0.stay.leaseEnded()
         }
-        if isLast { loaders.release(self) }
+        if isLast { loaders.release(self) } else { loaders.leaseEnded() }
     }
 
     // MARK: - Loads, on loader threads
 
     /// Returns who waits already, to tell them.
-    func loadBegan() -> [Waiter] {
+    func loadBegan(now: Instant) -> [Waiter] {
         state.withLock {
             $0.stay.loadBegan()
+            $0.history.loadBegan = now
             return $0.stay.waiters
         }
     }
@@ -112,11 +214,14 @@ package final class Resident: Sendable {
         state.withLock { $0.stay.loadRefused() }
     }
 
-    func loadEnded(_ awake: AwakeModel, took time: Nanoseconds) -> (
+    func loadEnded(_ awake: AwakeModel, took time: Nanoseconds, now: Instant) -> (
         waiters: [Waiter], release: Bool
     ) {
         state.withLock {
             $0.loadTime = time
+            $0.history.loads += 1
+            $0.history.awakeSince = now
+            $0.history.runsBefore = $0.sums.runs
             return $0.stay.loadEnded(awake)
         }
     }
@@ -135,7 +240,10 @@ package final class Resident: Sendable {
 
     func released() -> (leavers: [Waiter], startLoad: Bool) {
         estimates.forget()
-        return state.withLock { $0.stay.released() }
+        return state.withLock {
+            $0.history.awakeSince = nil
+            return $0.stay.released()
+        }
     }
 
     func stop() -> [Waiter] { state.withLock { $0.stay.stop() } }
@@ -145,6 +253,11 @@ package final class Resident: Sendable {
     var phase: Stay.Phase { state.withLock { $0.stay.phase } }
     var tally: RunTally { state.withLock { $0.sums }.tally }
     var loadTime: Nanoseconds? { state.withLock { $0.loadTime } }
+
+    /// Everything at one moment, for those who ask why.
+    var account: (history: History, atRest: MemoryUse?, peak: MemoryUse?, demand: Demand) {
+        state.withLock { ($0.history, $0.atRest, $0.peak, $0.demand) }
+    }
     var failure: CallFailure? { state.withLock { $0.stay.failure } }
     var isRetired: Bool { state.withLock { $0.stay.isRetired } }
     package var leases: Int { state.withLock { $0.stay.leases } }

@@ -153,6 +153,12 @@ final class Run: Sendable {
     /// It cannot be run: nothing of it has begun.
     func refuse(_ failure: CallFailure) { _ = leave { _ in failure } }
 
+    /// Its model is being loaded and will not be there in time: the caller is told how long it takes, and the load goes on.
+    func tooLate(remaining: Nanoseconds) {
+        let entry = resident.entry
+        if leave({ _ in .stillLoading(entry, remaining) }) != nil { resident.gaveUp() }
+    }
+
     /// Answers the caller at once; a run that has begun is told to stop. Nothing happens when it has been answered.
     func abandon(_ cause: Abandonment) {
         let entry = resident.entry

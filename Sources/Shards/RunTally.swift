@@ -26,6 +26,9 @@ package struct RunSums: Sendable, Equatable {
 
     package init() {}
 
+    /// When the last of them ended.
+    package var latest: Instant { Instant(nanoseconds: last) }
+
     package mutating func add(
         succeeded: Bool, queue waited: UInt64 = 0, run: UInt64, at now: Instant
     ) {

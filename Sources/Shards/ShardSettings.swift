@@ -31,6 +31,10 @@ package struct ShardSettings: Sendable, Equatable {
     package var loadRetryMax = Nanoseconds.seconds(900)
     /// How long a replaced model is remembered, so that a call that chose it just before is told to try again.
     package var retiredTime = Nanoseconds.seconds(60)
+    /// What awake models may hold together, in bytes.
+    package var memory = MemoryUse.unlimited
+    /// A model is not evicted before it has been awake this long.
+    package var awakeMin = Nanoseconds.seconds(1)
     /// After the deadline of a stop, how long to wait for runs that were told to stop.
     package var stopGrace = Nanoseconds.seconds(2)
 

@@ -36,6 +36,8 @@ private final class NullEngine: ModelEngine {
     func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel { Model(entry.signature) }
     func stopper() -> any RunStopper { ScriptedStopper() }
     func trimMemory() {}
+    func memory() -> ProcessMemory? { nil }
+    func resetMemoryPeak() {}
 }
 
 @Suite(

@@ -53,6 +53,10 @@ struct Script: Sendable {
     }
     /// Instead of the entry's.
     var signature: Signature?
+    /// Anonymous bytes a model holds while it lives; nothing can be measured when nil.
+    var bytes: (@Sendable (ModelEntry) -> UInt64)?
+    /// What a load needs beside that, while it goes on.
+    var loadExtra: UInt64 = 0
 }
 
 final class ScriptedEngine: ModelEngine {
@@ -62,6 +66,9 @@ final class ScriptedEngine: ModelEngine {
         var living = 0
         var trims = 0
         var runsOfReleased = 0
+        var bytes: UInt64 = 0
+        var bytesMost: UInt64 = 0
+        var peak: UInt64 = 0
     }
 
     let script: Mutex<Script>
@@ -73,8 +80,17 @@ final class ScriptedEngine: ModelEngine {
         counts.withLock { $0.loads += 1 }
         let script = script.withLock { $0 }
         try script.load(entry)
-        return ScriptedModel(self, script.signature ?? entry.signature)
+        return ScriptedModel(
+            self, script.signature ?? entry.signature, bytes: script.bytes?(entry) ?? 0,
+            extra: script.loadExtra)
     }
+
+    func memory() -> ProcessMemory? {
+        guard script.withLock({ $0.bytes }) != nil else { return nil }
+        return counts.withLock { ProcessMemory(anonymous: $0.bytes, mapped: 0, peak: $0.peak) }
+    }
+
+    func resetMemoryPeak() { counts.withLock { $0.peak = $0.bytes } }
 
     func stopper() -> any RunStopper { ScriptedStopper() }
     func trimMemory() { counts.withLock { $0.trims += 1 } }
@@ -84,14 +100,26 @@ final class ScriptedEngine: ModelEngine {
 final class ScriptedModel: LoadedModel {
     let signature: Signature
     private let engine: ScriptedEngine
+    private let bytes: UInt64
 
-    init(_ engine: ScriptedEngine, _ signature: Signature) {
+    init(_ engine: ScriptedEngine, _ signature: Signature, bytes: UInt64, extra: UInt64) {
         self.engine = engine
         self.signature = signature
-        engine.counts.withLock { $0.living += 1 }
+        self.bytes = bytes
+        engine.counts.withLock {
+            $0.living += 1
+            $0.bytes += bytes
+            $0.bytesMost = max($0.bytesMost, $0.bytes)
+            $0.peak = max($0.peak, $0.bytes + extra)
+        }
     }
 
-    deinit { engine.counts.withLock { $0.living -= 1 } }
+    deinit {
+        engine.counts.withLock {
+            $0.living -= 1
+            $0.bytes -= bytes
+        }
+    }
 
     func run(_ prepared: Prepared, stopper: any RunStopper) throws(CallFailure) -> [Tensor] {
         engine.counts.withLock { $0.runs += 1 }

@@ -30,6 +30,21 @@ struct FleetLog: FleetObserver {
         logger.info("model asleep", metadata: named(entry))
     }
 
+    func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse) {
+        logger.info(
+            "model evicted",
+            metadata: named(entry).merging([
+                "evicted.for": "\(other.name)", "memory.anonymous": "\(holding.anonymous)",
+                "memory.mapped": "\(holding.mapped)",
+            ]) { $1 })
+    }
+
+    func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64) {
+        logger.notice(
+            "memory did not come back from a model that was released",
+            metadata: named(entry).merging(["memory.unreturned": "\(bytes)"]) { $1 })
+    }
+
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {
         logger.notice(
             "a run held up its event loop; the model runs on shards from now on",

@@ -72,6 +72,25 @@ extension SettingRule {
         }
     }
 
+    /// `auto`, or a size.
+    static func automaticSize(
+        _ key: String, _ range: ClosedRange<UInt64>,
+        _ path: any WritableKeyPath<Root, Int?> & Sendable
+    ) -> SettingRule {
+        let allowed =
+            "auto, or a size from \(SettingText.written(size: range.lowerBound)) to "
+            + "\(SettingText.written(size: range.upperBound)), like 64MiB or 2GiB"
+        return single(key, allowed) { text, root in
+            if text == "auto" {
+                root[keyPath: path] = nil
+                return true
+            }
+            guard let size = SettingText.size(text), range.contains(size) else { return false }
+            root[keyPath: path] = Int(size)
+            return true
+        }
+    }
+
     static func time(
         _ key: String, _ range: ClosedRange<Nanoseconds>,
         _ path: any WritableKeyPath<Root, Nanoseconds> & Sendable, orZero: Bool = false

@@ -13,6 +13,7 @@ package struct Settings: Sendable, Equatable {
     package var state = "./.sluice"
     package var tls = TransportSettings()
     package var models = ModelSettings()
+    package var memory = MemorySettings()
     package var engine = EngineSettings()
     package var auth = AuthenticationSettings()
     package var limits = Limits()
@@ -53,6 +54,18 @@ package struct ModelSettings: Sendable, Equatable {
     package var poll = Nanoseconds.seconds(30)
     /// Whether a version without a manifest.json does not exist.
     package var requiresManifest = false
+
+    package init() {}
+}
+
+/// `memory`: what awake models may hold together.
+package struct MemorySettings: Sendable, Equatable {
+    /// Bytes of their own; nil: half of what the process may use.
+    package var anonymous: Int?
+    /// Bytes of their files that are mapped; nil: the other half.
+    package var mapped: Int?
+    /// No model is evicted before it has been awake this long.
+    package var awakeMin = Nanoseconds.seconds(1)
 
     package init() {}
 }

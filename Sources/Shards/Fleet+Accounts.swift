@@ -1,0 +1,69 @@
+// What the fleet knows of its models' memory and why they come and go, in Contract's words. Asking wakes nobody.
+
+package import Catalogue
+package import Contract
+import Synchronization
+
+extension Fleet {
+    /// What each of these versions costs and how it is used, in their order.
+    package func accounts(of entries: [ModelEntry], now: Instant) -> [ModelAccount] {
+        entries.map { entry in
+            var account = ModelAccount(name: entry.name, version: entry.version, state: .asleep)
+            if let resident = known(entry) { fill(&account, from: resident, now) }
+            if let fault = entry.fault {
+                account.state = .broken
+                account.failure = fault
+            }
+            return account
+        }
+    }
+
+    private func fill(_ account: inout ModelAccount, from resident: Resident, _ now: Instant) {
+        let (history, atRest, peak, demand) = resident.account
+        let tally = resident.tally
+        switch resident.phase {
+        case .asleep: account.state = .asleep
+        case .queued: account.state = .queued
+        case .loading: account.state = .loading
+        case .awake: account.state = .awake
+        case .leaving, .releasing: account.state = .leaving
+        case .broken: account.state = resident.failure == nil ? .asleep : .broken
+        }
+        account.failure = resident.failure?.message ?? ""
+        account.isPinned = resident.isPinned.load(ordering: .relaxed)
+        account.anonymousBytes = atRest?.anonymous ?? 0
+        account.mappedBytes = atRest?.mapped ?? 0
+        account.loadPeakBytes = peak?.anonymous ?? 0
+        account.unreturnedBytes = history.unreturned
+        account.loadTime = resident.loadTime ?? .zero
+        account.awakeFor = history.awakeSince.map { now.since($0) }
+        account.sinceLastCall = tally.last.map { now.since($0) }
+        account.callsSinceWake =
+            history.awakeSince == nil
+            ? 0 : tally.run.count - min(tally.run.count, history.runsBefore)
+        account.loads = history.loads
+        account.evictions = history.evictions
+        account.demand = demand.value(at: now)
+        account.score = resident.score(now)
+        account.sinceEviction = history.evicted.map { now.since($0) }
+        account.evictedFor = history.evictedFor
+    }
+
+    /// The memory all models share, and how well it serves.
+    package func account(now: Instant) -> FleetAccount {
+        let report = loaders.treasury.report(now: now)
+        var account = FleetAccount()
+        // "No budget" is 0 in an account.
+        account.anonymousBudget = report.budget.anonymous == .max ? 0 : report.budget.anonymous
+        account.mappedBudget = report.budget.mapped == .max ? 0 : report.budget.mapped
+        account.anonymousUsed = report.used.anonymous
+        account.mappedUsed = report.used.mapped
+        account.calls = everyResident.reduce(0) { $0 + $1.tally.run.count }
+        account.coldCalls = report.misses.cold
+        account.loadsLastHour = report.loadsLastHour
+        account.missCurve = report.misses.points(calls: account.calls).map {
+            MissPoint(extraBytes: $0.extra, coldShare: min(1, $0.coldShare))
+        }
+        return account
+    }
+}
