@@ -155,7 +155,9 @@ struct Rooms: Sendable {
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(try OnnxEnvironment(environment))
+            return OnnxEngine(
+                try OnnxEnvironment(environment),
+                inspector: FolderInspector())
         } catch {
             throw GatewayError(.configuration, error.description)
         }
