@@ -86,6 +86,7 @@ let package = Package(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]
         ),
         .systemLibrary(name: "COnnxRuntime"),
+        .systemLibrary(name: "CFiles"),
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
 
         // Kits
@@ -93,7 +94,7 @@ let package = Package(
         room("SluiceWire", path: "Sources/Wire", [nio]),
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
-        room("Files", []),
+        room("Files", ["CFiles"]),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -103,7 +104,7 @@ let package = Package(
         room("Issuer", ["Contract", "TLS", grdb]),
         room(
             "Outside",
-            ["Contract", "Catalogue", "Files", httpClient, nio, nioSSL, http, logging]),
+            ["Contract", "TLS", "Catalogue", "Files", httpClient, nio, nioSSL, http, logging]),
 
         // House
         room(
@@ -145,14 +146,14 @@ let package = Package(
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),
         tests(
             "ShardsTests",
-            ["Shards", "Catalogue", "OnnxRuntime", "Contract", nio, posix, embedded]),
+            ["Shards", "Catalogue", "OnnxRuntime", "Outside", "Contract", nio, posix, embedded]),
         tests(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("FilesTests", ["Files"]),
         tests(
             "OutsideTests",
-            ["Outside", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
+            ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
         tests(
             "SluiceClientTests",

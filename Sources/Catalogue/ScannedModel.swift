@@ -8,8 +8,8 @@ package struct ModelFile: Sendable, Hashable {
     /// Relative to the version's folder, for example `model.onnx`.
     package var name: String
     package var byteCount: UInt64
-    /// Lower-case hexadecimal SHA-256 from the manifest; empty when there is no manifest. Nothing has compared
-    /// it with the file yet.
+    /// Lower-case hexadecimal SHA-256 from the manifest; empty when there is no manifest. A ``ModelInspector``
+    /// compares it with the file before the model is loaded.
     package var sha256: String
 
     package init(name: String, byteCount: UInt64, sha256: String = "") {

@@ -18,6 +18,8 @@ package struct FileFault: Error, Sendable, Equatable, CustomStringConvertible {
     /// True for a symbolic link where none is followed.
     package var isLink: Bool { number == ELOOP }
 
+    package var isDenied: Bool { number == EACCES || number == EPERM || number == EROFS }
+
     /// The system's words, for example `Permission denied`.
     package var reason: String {
         if isLink { return "it is a symbolic link" }

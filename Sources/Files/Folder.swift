@@ -10,14 +10,14 @@ package struct FolderItem: Sendable, Hashable {
     package var kind: FileFacts.Kind?
 }
 
-/// An open folder. Owned by one thread at a time.
-package struct Folder: ~Copyable {
+/// An open folder. Any thread may use it.
+package struct Folder: ~Copyable, Sendable {
     /// The most names ``items(countMax:)`` reads before it gives up.
     package static let itemsMax = 1_000_000
 
     /// The path or name it was opened by.
     package let name: String
-    private let descriptor: Descriptor
+    let descriptor: Descriptor
 
     /// Opens a path as the operator gave it: only here links are followed.
     package init(path: String) throws(FileFault) {
@@ -28,7 +28,7 @@ package struct Folder: ~Copyable {
         descriptor = Descriptor(takingOwnershipOf: number)
     }
 
-    private init(_ descriptor: consuming Descriptor, name: String) {
+    init(_ descriptor: consuming Descriptor, name: String) {
         self.name = name
         self.descriptor = descriptor
     }
@@ -59,28 +59,31 @@ package struct Folder: ~Copyable {
 
     /// Opens a folder inside this one. A symbolic link throws.
     package func folder(_ name: String) throws(FileFault) -> Folder {
-        Folder(try opened(name, O_DIRECTORY), name: name)
+        Folder(try opened(name, O_RDONLY | O_DIRECTORY), name: name)
     }
 
     /// Opens a plain file inside this folder. A symbolic link, a folder, a pipe or a device throws.
     package func file(_ name: String) throws(FileFault) -> OpenFile {
-        try OpenFile(try opened(name, O_NONBLOCK), name: name)
+        try OpenFile(try opened(name, O_RDONLY | O_NONBLOCK), name: name)
     }
 
-    private func opened(_ name: String, _ flags: Int32) throws(FileFault) -> Descriptor {
+    /// `mode`: the rights of a file that is made.
+    func opened(
+        _ name: String, _ flags: Int32, mode: mode_t = 0
+    ) throws(FileFault) -> Descriptor {
         try Folder.check(name)
         // SAFETY: the text lives for the call.
         let number = unsafe openat(
-            descriptor.number, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags)
+            descriptor.number, name, O_NOFOLLOW | O_CLOEXEC | flags, mode)
         guard number >= 0 else { throw FileFault(number: errno, name: name) }
         return Descriptor(takingOwnershipOf: number)
     }
 
     /// A name is one part of a path.
-    private static func check(_ name: String) throws(FileFault) {
+    static func check(_ name: String, of path: String? = nil) throws(FileFault) {
         guard !name.isEmpty, name != ".", name != "..",
             name.utf8.allSatisfy({ $0 != UInt8(ascii: "/") && $0 != 0 })
-        else { throw FileFault(number: EINVAL, name: name) }
+        else { throw FileFault(number: EINVAL, name: path ?? name) }
     }
 }
 

@@ -10,6 +10,8 @@ package struct FileFacts: Sendable, Hashable {
     package var kind: Kind
     package var byteCount: UInt64
     package var hardLinks: UInt64
+    /// With ``inode`` it tells this file from every other one of the machine.
+    package var device: UInt64
     package var inode: UInt64
     /// Last change of the content, in nanoseconds since 1970.
     package var modified: Int64
@@ -25,6 +27,7 @@ package struct FileFacts: Sendable, Hashable {
         }
         byteCount = UInt64(max(0, status.st_size))
         hardLinks = UInt64(status.st_nlink)
+        device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         modified = FileFacts.nanoseconds(status.st_mtim)
         changed = FileFacts.nanoseconds(status.st_ctim)
@@ -61,7 +64,7 @@ package final class OpenFile: Sendable {
     package let name: String
     /// As it was when the file was opened.
     package let facts: FileFacts
-    private let descriptor: Descriptor
+    let descriptor: Descriptor
 
     /// Throws when it is not a plain file.
     init(_ descriptor: consuming Descriptor, name: String) throws(FileFault) {
@@ -80,10 +83,23 @@ package final class OpenFile: Sendable {
         try self.init(Descriptor(takingOwnershipOf: number), name: path)
     }
 
+    /// The file as it is now; ``facts`` are of before.
+    package func currentFacts() throws(FileFault) -> FileFacts { try descriptor.facts(name) }
+
     /// Up to `count` bytes from `offset`; fewer only where the file ends.
     package func read(at offset: UInt64, count: Int) throws(FileFault) -> [UInt8] {
-        guard count > 0, offset <= UInt64(Int64.max) - UInt64(count) else { return [] }
+        guard count > 0 else { return [] }
         var bytes = [UInt8](repeating: 0, count: count)
+        let done = try read(at: offset, into: &bytes)
+        if done < count { bytes.removeLast(count - done) }
+        return bytes
+    }
+
+    /// Fills `bytes`, which keeps its size, with what stands at `offset`. Returns how many: fewer only where
+    /// the file ends. For reading a long file without an array for each part.
+    package func read(at offset: UInt64, into bytes: inout [UInt8]) throws(FileFault) -> Int {
+        let count = bytes.count
+        guard offset <= UInt64(Int64.max) - UInt64(count) else { return 0 }
         var done = 0
         while done < count {
             let room = count - done
@@ -101,8 +117,7 @@ package final class OpenFile: Sendable {
             if got == 0 { break }
             done += got
         }
-        if done < count { bytes.removeLast(count - done) }
-        return bytes
+        return done
     }
 
     /// The whole file, or nil when it is longer than `byteCountMax`.

@@ -3,6 +3,7 @@
 import Admission
 import Catalogue
 import Contract
+import Files
 package import Logging
 import NIOCore
 import NIOPosix
@@ -23,8 +24,14 @@ package final class House: Sendable {
     private let listener: Listener
     private let adminPort: AdminPort
     private let logger: Logger
+    /// No other gateway works on the state folder while this one lives.
+    private let lock: FileLock
 
-    private init(rooms: Rooms, listener: Listener, adminPort: AdminPort, logger: Logger) {
+    private init(
+        rooms: Rooms, listener: Listener, adminPort: AdminPort, lock: consuming FileLock,
+        logger: Logger
+    ) {
+        self.lock = lock
         self.rooms = rooms
         self.listener = listener
         self.adminPort = adminPort
@@ -36,6 +43,7 @@ package final class House: Sendable {
     /// Opens the rooms, those behind the door first: when a caller can connect, everything is there.
     package static func open(_ settings: Settings, logger: Logger) async throws -> House {
         try StateFolder.prepare(settings.state)
+        let lock = try StateFolder.lock(settings.state)
         let tls = try translating { () throws(TLSError) in
             try settings.tls.contextSettings(state: settings.state)
         }
@@ -55,7 +63,8 @@ package final class House: Sendable {
                 doors: HouseDoors(walk: rooms.walk, limits: settings.limits, logger: logger),
                 limits: settings.limits, readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
-            return House(rooms: rooms, listener: listener, adminPort: adminPort, logger: logger)
+            return House(
+                rooms: rooms, listener: listener, adminPort: adminPort, lock: lock, logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -147,7 +156,9 @@ struct Rooms: Sendable {
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(try OnnxEnvironment(environment))
+            return OnnxEngine(
+                try OnnxEnvironment(environment),
+                inspector: FolderInspector())
         } catch {
             throw GatewayError(.configuration, error.description)
         }

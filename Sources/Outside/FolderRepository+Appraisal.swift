@@ -1,6 +1,7 @@
 // Judges one version's folder: which files it has, whether they are safe to hand to the engine, and what the
 // model's signature is. The engine refuses absolute names, `..` and links in a model's external data by itself
-// but follows hard links (RUNTIME.md); so a folder with any link in it is refused as a whole.
+// but follows hard links (RUNTIME.md); so a folder with any link in it is refused as a whole. What the files hold
+// is looked at when the model is loaded (FolderInspector).
 
 import Catalogue
 import Contract
@@ -86,13 +87,9 @@ struct FolderAppraisal {
                     + "is '\(name)/\(version)'")
         }
         for file in manifest.files {
-            guard let facts = inventory.files[file.name] else {
-                throw ModelFault("the file '\(file.name)' of manifest.json is missing")
-            }
+            guard let facts = inventory.files[file.name] else { throw .missing(file) }
             guard facts.byteCount == file.byteCount else {
-                throw ModelFault(
-                    "'\(file.name)' has \(facts.byteCount) bytes, manifest.json says "
-                        + "\(file.byteCount)")
+                throw .wrongSize(file, byteCount: facts.byteCount)
             }
         }
         model.files = manifest.files
@@ -105,11 +102,9 @@ struct FolderAppraisal {
         _ model: inout ScannedModel, from header: OnnxHeader, _ inventory: Inventory
     ) throws(ModelFault) {
         for location in header.externalFiles {
-            guard RelativePath.parts(location) != nil else {
-                throw ModelFault("the model keeps weights outside its folder")
-            }
+            try ExternalData.check(location, manifest: nil)
             guard inventory.files[location] != nil else {
-                throw ModelFault("the model keeps weights in '\(location)', which is missing")
+                throw ExternalData.fault(location, "is missing")
             }
         }
         model.files = inventory.files.sorted { $0.key < $1.key }.map { name, facts in
@@ -143,9 +138,8 @@ private struct Inventory {
             switch facts.kind {
             case .file where facts.hardLinks == 1: files[path] = facts
             case .file:
-                fault =
-                    "'\(path)' has \(facts.hardLinks) hard links, it must have one: copy the file"
-            case .link: fault = "'\(path)' is a symbolic link: copy the file"
+                fault = ModelFault.hardLinks(path, count: facts.hardLinks).message
+            case .link: fault = ModelFault.symbolicLink(path).message
             case .other: fault = "'\(path)' is neither a file nor a folder"
             case .folder:
                 guard depth < FolderAppraisal.depthMax else {

@@ -8,21 +8,46 @@ package import OnnxRuntime
 package struct OnnxEngine: ModelEngine {
     private let environment: OnnxEnvironment
     private let options: OnnxSessionOptions
+    private let inspector: (any ModelInspector)?
 
+    /// `inspector`: looks at a model's files before the engine opens them; nil trusts every file.
     package init(
-        _ environment: OnnxEnvironment, options: OnnxSessionOptions = OnnxSessionOptions()
+        _ environment: OnnxEnvironment, options: OnnxSessionOptions = OnnxSessionOptions(),
+        inspector: (any ModelInspector)? = nil
     ) {
         self.environment = environment
         self.options = options
+        self.inspector = inspector
     }
 
     package func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
+        guard let inspector else { return try open(entry.modelPath, entry) }
+        let files = try OnnxEngine.inspecting(entry) { () throws(ModelFault) in
+            try inspector.inspect(entry)
+        }
+        let model = try open(files.path, entry)
+        try OnnxEngine.inspecting(entry) { () throws(ModelFault) in try files.confirm() }
+        return model
+    }
+
+    private func open(_ path: String, _ entry: ModelEntry) throws(CallFailure) -> OnnxModel {
         do throws(EngineFailure) {
             return OnnxModel(
-                try OnnxSession(
-                    path: entry.modelPath, environment: environment, options: options), entry)
+                try OnnxSession(path: path, environment: environment, options: options), entry)
         } catch {
-            throw entry.brokenFailure(error.text)
+            // Callers see this: where the files are is not theirs to know.
+            throw entry.brokenFailure(
+                error.text.replacing(path, with: ModelEntry.modelFileName))
+        }
+    }
+
+    private static func inspecting<Value>(
+        _ entry: ModelEntry, _ body: () throws(ModelFault) -> Value
+    ) throws(CallFailure) -> Value {
+        do throws(ModelFault) {
+            return try body()
+        } catch {
+            throw entry.brokenFailure(error.message)
         }
     }
 

@@ -3,8 +3,12 @@
 
 private import COpenSSL
 
-/// Stateless functions over libcrypto; every one may be called from any thread.
+/// Stateless functions over libcrypto; every one may be called from any thread. What comes in parts is hashed by
+/// ``SHA256Stream``.
 package enum Cryptography {
+    /// For the kit's own streams.
+    static var sha256Algorithm: OpaquePointer { unsafe Fetched.sha256.pointer }
+
     /// SHA-256 (FIPS 180-4) of `bytes`: 32 bytes.
     package static func sha256(_ bytes: [UInt8]) -> [UInt8] {
         let digest = unsafe [UInt8](unsafeUninitializedCapacity: 32) { output, count in

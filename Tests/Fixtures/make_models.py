@@ -248,6 +248,58 @@ def external():
     write("external-missing", proto)
 
 
+def keep_outside(tensor, name):
+    """Moves a tensor's bytes into a file beside the model."""
+    (FOLDER / name).write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=name)
+
+
+def external_nested():
+    """External weights of the graph, of a branch and of a constant: y = x * row + 3, and 1 more where it is wanted."""
+    row, one, three = (
+        numpy_helper.from_array(np.full([4], number, dtype=np.float32), name=name)
+        for number, name in [(0, "row"), (1, "one"), (3, "three")]
+    )
+    keep_outside(one, "branch.weights")
+    keep_outside(three, "constant.weights")
+    more = helper.make_graph(
+        [helper.make_node("Add", ["sum", "one"], ["more"])],
+        "more",
+        [],
+        [value("more", TensorProto.FLOAT, [4])],
+        [one],
+    )
+    same = helper.make_graph(
+        [helper.make_node("Identity", ["sum"], ["same"])],
+        "same",
+        [],
+        [value("same", TensorProto.FLOAT, [4])],
+    )
+    row.ClearField("raw_data")
+    row.data_location = TensorProto.EXTERNAL
+    # Four numbers of the other model's file: the first row of an identity matrix.
+    for key, text in {"location": "external.weights", "offset": "0", "length": "16"}.items():
+        row.external_data.add(key=key, value=text)
+    write(
+        "external-nested",
+        model(
+            [
+                helper.make_node("Constant", [], ["three"], value=three),
+                helper.make_node("Mul", ["x", "row"], ["product"]),
+                helper.make_node("Add", ["product", "three"], ["sum"]),
+                helper.make_node(
+                    "If", ["wanted"], ["y"], then_branch=more, else_branch=same
+                ),
+            ],
+            [value("x", TensorProto.FLOAT, [4]), value("wanted", TensorProto.BOOL, [])],
+            [value("y", TensorProto.FLOAT, [4])],
+            [row],
+        ),
+    )
+
+
 def foreign():
     """Valid models the gateway refuses, and why."""
     # A classifier as skl2onnx writes it by default: a sequence of maps.
@@ -321,6 +373,7 @@ def main():
     activation()
     folded()
     external()
+    external_nested()
     foreign()
     broken()
     print(f"{len(list(FOLDER.iterdir()))} files, {sum(f.stat().st_size for f in FOLDER.iterdir())} bytes")

@@ -7,7 +7,7 @@ import Outside
 import Testing
 
 /// A models folder that is removed when the test ends.
-private final class ModelsFolder {
+final class ModelsFolder {
     let path: String
     private let files = FileManager.default
 
@@ -210,11 +210,11 @@ private final class ModelsFolder {
                 }
             ),
             (
-                "weights outside its folder",
+                "weights in '../w.bin', which leads out of the version's folder by '..'",
                 { try $0.write("m/1/model.onnx", ModelsFolder.onnx(location: "../w.bin")) }
             ),
             (
-                "weights outside its folder",
+                "weights in '/etc/passwd', which is an absolute path",
                 { try $0.write("m/1/model.onnx", ModelsFolder.onnx(location: "/etc/passwd")) }
             ),
             (

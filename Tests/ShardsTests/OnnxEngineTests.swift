@@ -6,7 +6,9 @@ import Foundation
 import NIOCore
 import NIOPosix
 import OnnxRuntime
+import Outside
 import Shards
+import Synchronization
 import Testing
 
 /// Started once in a process.
@@ -36,14 +38,20 @@ private final class Shelf {
         }
     }
 
-    func entry(_ index: Int, _ name: String, _ signature: Signature) throws -> ModelEntry {
+    /// `beside`: files of the fixtures that lie in the model's folder too.
+    func entry(
+        _ index: Int, _ name: String, _ signature: Signature, beside: [String] = []
+    ) throws -> ModelEntry {
         let directory = folder.appendingPathComponent("\(name)/1")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let fixture = URL(fileURLWithPath: #filePath)
+        let fixtures = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/models/\(name).onnx")
-        try FileManager.default.copyItem(
-            at: fixture, to: directory.appendingPathComponent("model.onnx"))
+            .appendingPathComponent("Fixtures/models")
+        let files = [("\(name).onnx", "model.onnx")] + beside.map { ($0, $0) }
+        for (from, to) in files {
+            try Data(contentsOf: fixtures.appendingPathComponent(from))
+                .write(to: directory.appendingPathComponent(to))
+        }
         let modelName = try #require(ModelName(name))
         let version = try #require(ModelVersion(number: 1))
         return ModelEntry(
@@ -180,5 +188,116 @@ private func call(
             #expect(eventually { told.count == 1 })
             #expect(told.failure?.reason == .modelBroken)
         }
+    }
+
+    // MARK: Files that are looked at first
+
+    private func loading(_ engine: OnnxEngine, _ entry: ModelEntry) -> CallFailure? {
+        do throws(CallFailure) {
+            _ = try engine.load(entry)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func `the engine opens what the inspector found`() throws {
+        let shelf = try Shelf()
+        let entry = try shelf.linear()
+        let elsewhere = try shelf.entry(1, "endless", endlessSignature)
+        let inspector = ScriptedInspector(path: elsewhere.modelPath)
+        let engine = OnnxEngine(try environment.get(), inspector: inspector)
+        #expect(try engine.load(entry).signature == endlessSignature)
+        #expect(inspector.confirmed == 1)
+    }
+
+    @Test func `a fault of the files is the model's, before and after the load`() throws {
+        let shelf = try Shelf()
+        let entry = try shelf.linear()
+        for isEarly in [true, false] {
+            let inspector = ScriptedInspector(
+                path: entry.modelPath, fault: ModelFault("it smells"), isEarly: isEarly)
+            let engine = OnnxEngine(try environment.get(), inspector: inspector)
+            let failure = try #require(loading(engine, entry))
+            #expect(failure.code == .failedPrecondition && failure.reason == .modelBroken)
+            #expect(failure.message.hasSuffix("cannot be served: it smells"))
+            #expect(inspector.confirmed == (isEarly ? 0 : 1))
+        }
+    }
+
+    @Test func `a file the engine refuses is named without its place`() throws {
+        let shelf = try Shelf()
+        let corrupt = try shelf.entry(0, "corrupt", linearSignature)
+        let engine = OnnxEngine(try environment.get(), inspector: FolderInspector())
+        let failure = try #require(loading(engine, corrupt))
+        #expect(failure.reason == .modelBroken)
+        #expect(!failure.message.contains("/"), "\(failure.message)")
+        #expect(failure.message.contains("model.onnx"), "\(failure.message)")
+    }
+
+    /// By the descriptors of files that were looked at: alone, with weights beside it, and mapped.
+    @Test func `the engine loads by descriptor`() throws {
+        let shelf = try Shelf()
+        let wide = TensorSpecification(name: "x", datatype: .fp32, shape: [-1, 64])
+        let external = try shelf.entry(
+            1, "external", Signature(inputs: [wide], outputs: [wide]), beside: ["external.weights"])
+        let nested = try shelf.entry(
+            2, "external-nested", linearSignature,
+            beside: ["external.weights", "branch.weights", "constant.weights"])
+        var mapped = OnnxSessionOptions()
+        mapped.mapped = true
+        for options in [OnnxSessionOptions(), mapped] {
+            let engine = OnnxEngine(
+                try environment.get(), options: options, inspector: FolderInspector())
+            #expect(
+                try engine.load(shelf.entry(0, "linear", linearSignature)).signature
+                    == linearSignature)
+            let model = try engine.load(external)
+            let row = (0..<64).map { Float($0) }
+            let answer = try model.run(
+                Prepared(
+                    entry: external, inputs: [floats("x", [1, 64], row)], outputs: [0],
+                    byteCount: 256, requestID: ""), stopper: engine.stopper())
+            #expect(answer == [floats("y", [1, 64], row)])
+            let other = try engine.load(nested)
+            let wanted = Tensor(
+                name: "wanted", datatype: .bool, shape: [], bytes: ByteBuffer(bytes: [1]))
+            let sum = try other.run(
+                Prepared(
+                    entry: nested, inputs: [floats("x", [4], [5, 6, 7, 8]), wanted], outputs: [0],
+                    byteCount: 17, requestID: ""), stopper: engine.stopper())
+            #expect(sum == [floats("y", [4], [9, 4, 4, 4])])
+        }
+        // Without the weights of the branch it never reaches the engine.
+        try FileManager.default.removeItem(atPath: nested.directory + "/branch.weights")
+        let failure = loading(
+            OnnxEngine(try environment.get(), inspector: FolderInspector()), nested)
+        #expect(failure?.message.contains("'branch.weights', which is missing") == true)
+    }
+}
+
+/// Says what it is told to.
+private final class ScriptedInspector: ModelInspector, InspectedModel {
+    let path: String
+    private let fault: ModelFault?
+    private let isEarly: Bool
+    private let count = Mutex(0)
+
+    init(path: String, fault: ModelFault? = nil, isEarly: Bool = false) {
+        self.path = path
+        self.fault = fault
+        self.isEarly = isEarly
+    }
+
+    var confirmed: Int { count.withLock { $0 } }
+
+    func inspect(_ entry: ModelEntry) throws(ModelFault) -> any InspectedModel {
+        if isEarly, let fault { throw fault }
+        return self
+    }
+
+    func confirm() throws(ModelFault) {
+        count.withLock { $0 += 1 }
+        if let fault { throw fault }
     }
 }

@@ -17,6 +17,26 @@ import Testing
         #expect(Cryptography.hex(Cryptography.sha256(Array(text.utf8))) == digest)
     }
 
+    /// FIPS 180-4's long example, and the same bytes in parts of any size.
+    @Test func `a stream gives the hash of the whole`() {
+        var million = SHA256Stream()
+        let thousand = [UInt8](repeating: UInt8(ascii: "a"), count: 1_000)
+        for _ in 0..<1_000 { million.update(thousand[...]) }
+        #expect(
+            Cryptography.hex(million.finish())
+                == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
+        let bytes = Cryptography.randomBytes(100_000)
+        for step in [1, 63, 64, 65, 4_096, 99_999, 100_000] {
+            var stream = SHA256Stream()
+            for start in Swift.stride(from: 0, to: bytes.count, by: step) {
+                stream.update(bytes[start..<min(start + step, bytes.count)])
+            }
+            stream.update([])
+            #expect(stream.finish() == Cryptography.sha256(bytes), "parts of \(step)")
+        }
+        #expect(SHA256Stream().finish() == Cryptography.sha256([]))
+    }
+
     /// RFC 4231, test cases 1, 2 and 6 (a key longer than the block).
     @Test func `hmac gives the published codes`() {
         func code(_ key: [UInt8], _ message: String) -> String {

@@ -1,0 +1,36 @@
+// openat2(2) for Swift: the C library has no function for it yet, and Swift cannot call syscall(2), whose number of
+// arguments varies. Only the target Files imports this module.
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// As in <linux/openat2.h>, which not every system installs: the kernel's interface, which does not change.
+struct CFiles_OpenHow {
+  uint64_t flags;
+  uint64_t mode;
+  uint64_t resolve;
+};
+
+// No magic link of /proc and no symbolic link anywhere in the path.
+static const uint64_t CFiles_withoutLinks = 0x02 | 0x04;
+// The path stays below the folder: no absolute path, and no `..` that leaves it.
+static const uint64_t CFiles_beneath = 0x08;
+
+// O_PATH, which the C library shows only to programs that ask for all of GNU's names.
+static const int CFiles_passThrough = __O_PATH;
+
+// A descriptor, or -1 and errno; ENOSYS on a system that does not have it.
+static inline int CFiles_openat2(
+    int folder, const char *_Nonnull path, int flags, uint64_t resolve) {
+#ifdef SYS_openat2
+  struct CFiles_OpenHow how = {(uint64_t)(unsigned)flags, 0, resolve};
+  return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+#else
+  errno = ENOSYS;
+  return -1;
+#endif
+}
