@@ -10,8 +10,9 @@ package import Contract
 
 /// A count that fades.
 package struct Demand: Sendable, Equatable {
-    /// A model called ten times an hour has a demand of about two and a half.
-    package static let halfLife = Nanoseconds.seconds(600)
+    /// Long enough for models that are called ten times an hour: with ten minutes a simulated fleet has a tenth more cold
+    /// calls (SimulationTests).
+    package static let halfLife = Nanoseconds.seconds(3_600)
 
     private var value = 0.0
     private var at = Instant(nanoseconds: 0)

@@ -24,11 +24,13 @@ import Testing
 
     @Test func aPortInUseIsNamed() async throws {
         try await withGateway { gateway in
-            let result = try await failing(
-                ["--models", Paths.models, "--listen", gateway.endpoint])
-            #expect(result.status == 69)
-            #expect(result.error.contains(gateway.endpoint))
-            #expect(result.error.contains("--listen"))
+            try await withBystander(gateway) {
+                let result = try await failing(
+                    ["--models", Paths.models, "--listen", gateway.endpoint])
+                #expect(result.status == 69)
+                #expect(result.error.contains(gateway.endpoint))
+                #expect(result.error.contains("--listen"))
+            }
         }
     }
 
