@@ -200,6 +200,11 @@ static inline OrtStatus *_Nullable COnnxRuntime_AddSessionConfigEntry(
 
 // MARK: Session
 
+static inline OrtStatus *_Nullable COnnxRuntime_CreateSessionFromArray(
+    const OrtApi *api, const OrtEnv *environment, const void *model, size_t count, const OrtSessionOptions *options,
+    OrtSession *_Nullable *_Nonnull out) {
+  return api->CreateSessionFromArray(environment, model, count, options, out);
+}
 static inline OrtStatus *_Nullable COnnxRuntime_CreateSession(
     const OrtApi *api, const OrtEnv *environment, const char *path, const OrtSessionOptions *options,
     OrtSession *_Nullable *_Nonnull out) {

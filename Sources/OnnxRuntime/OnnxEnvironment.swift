@@ -64,6 +64,7 @@ package struct OnnxEnvironmentSettings: Sendable {
             guard let memory = unsafe memory, let allocator = unsafe allocator,
                 let runOptions = unsafe runOptions
             else { throw .loadFailed("ONNX Runtime gave no allocator") }
+            try unsafe FirstSession.pay(engine, environment)
             unsafe self.memory = unsafe memory
             unsafe self.allocator = unsafe allocator
             unsafe self.runOptions = unsafe runOptions
