@@ -199,5 +199,6 @@ extension ShardSettings {
         self.memory.anonymous = memory.anonymous.map { UInt64($0) } ?? allowed / 2
         self.memory.mapped = memory.mapped.map { UInt64($0) } ?? allowed / 2
         awakeMin = memory.awakeMin
+        idleMax = memory.idle
     }
 }

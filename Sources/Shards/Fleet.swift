@@ -237,6 +237,12 @@ package final class Fleet: Sendable {
         }
         forgetRetired(now)
         loaders.retryParked()
+        if settings.idleMax > .zero {
+            for resident in loaders.treasury.unused(for: settings.idleMax, now: now)
+            where resident.evict(for: resident.entry, now: now) {
+                loaders.release(resident)
+            }
+        }
         return watchdog.expire(now, latest: now + settings.inlineStallMax)
     }
 

@@ -35,6 +35,8 @@ package struct ShardSettings: Sendable, Equatable {
     package var memory = MemoryUse.unlimited
     /// A model is not evicted before it has been awake this long.
     package var awakeMin = Nanoseconds.seconds(1)
+    /// A model that has not been used for this long goes to sleep by itself; zero: none does.
+    package var idleMax = Nanoseconds.zero
     /// After the deadline of a stop, how long to wait for runs that were told to stop.
     package var stopGrace = Nanoseconds.seconds(2)
 

@@ -146,6 +146,14 @@ final class Treasury: Sendable {
 
     // MARK: - Questions
 
+    /// Awake models that nobody has used for so long and that may go.
+    func unused(for time: Nanoseconds, now: Instant) -> [Resident] {
+        state.withLock { Array($0.awake.values) }.filter { resident in
+            guard let last = resident.recency.lastUse, now.since(last) >= time else { return false }
+            return resident.standing(now, awakeMin: time) == .idle
+        }
+    }
+
     struct Report: Sendable {
         var budget: MemoryUse
         var used: MemoryUse

@@ -20,10 +20,13 @@ private final class Town {
     private(set) var ears: [Listener.Ear] = []
 
     /// Each model holds `sizes[index]` MiB.
-    init(budget: UInt64, sizes: [UInt64], awakeMin: Nanoseconds = .zero) {
+    init(
+        budget: UInt64, sizes: [UInt64], awakeMin: Nanoseconds = .zero, idleMax: Nanoseconds = .zero
+    ) {
         var settings = ShardSettings(cores: 2)
         settings.memory = MemoryUse(anonymous: budget * Town.mebibyte, mapped: .max)
         settings.awakeMin = awakeMin
+        settings.idleMax = idleMax
         // Runs hop: leases end when a shard has run.
         settings.inlineRunMax = .zero
         let clock = clock
@@ -179,6 +182,25 @@ private final class Town {
         town.clock.advance(.milliseconds(200))
         town.settle()
         #expect(second.succeeded && town.isAwake(models[1]))
+    }
+
+    @Test func whoIsNotCalledForAWhileSleeps() throws {
+        let town = Town(budget: 500, sizes: [40, 40, 40, 1, 1, 1, 1, 1], idleMax: .seconds(60))
+        for model in models[0...2] { town.call(model) }
+        town.settle()
+        town.fleet.pin(models[1], true)
+        town.clock.advance(.seconds(50))
+        town.call(models[2])
+        town.settle()
+        #expect(town.isAwake(models[0]) && town.isAwake(models[1]) && town.isAwake(models[2]))
+        town.clock.advance(.seconds(20))
+        town.settle()
+        #expect(!town.isAwake(models[0]) && town.isAwake(models[1]) && town.isAwake(models[2]))
+        let gone = town.account(models[0])
+        #expect(gone.evictions == 1 && gone.evictedFor.isEmpty)
+        town.call(models[0])
+        town.settle()
+        #expect(town.allSucceeded && town.isAwake(models[0]))
     }
 
     @Test func aHundredCallsWaitWhileOthersAreEvicted() throws {

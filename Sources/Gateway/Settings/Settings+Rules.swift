@@ -23,6 +23,7 @@ extension Settings {
             .automaticSize("memory.anonymous", 1 << 20...1 << 50, \.memory.anonymous),
             .automaticSize("memory.mapped", 1 << 20...1 << 50, \.memory.mapped),
             .time("memory.awake_min", .milliseconds(1)...hour, \.memory.awakeMin, orZero: true),
+            .time("memory.idle", .seconds(1)...week, \.memory.idle, orZero: true),
             .optionalText("engine.library", path, \.engine.library, isPath),
             .count("engine.threads", 1...256, \.engine.threads),
         ] + limitRules + [

@@ -66,6 +66,8 @@ package struct MemorySettings: Sendable, Equatable {
     package var mapped: Int?
     /// No model is evicted before it has been awake this long.
     package var awakeMin = Nanoseconds.seconds(1)
+    /// A model that was not called for this long goes to sleep; zero: none does before its memory is wanted.
+    package var idle = Nanoseconds.zero
 
     package init() {}
 }
