@@ -10,8 +10,7 @@ package import Contract
 
 /// A count that fades.
 package struct Demand: Sendable, Equatable {
-    /// Long enough for models that are called ten times an hour: with ten minutes a simulated fleet has a tenth more cold
-    /// calls (SimulationTests).
+    /// Long enough for models that are called ten times an hour (docs/decisions/0008).
     package static let halfLife = Nanoseconds.seconds(3_600)
 
     private var value = 0.0
