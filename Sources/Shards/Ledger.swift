@@ -14,7 +14,7 @@ package struct Ledger: Sendable {
     /// An awake model as the ledger sees it.
     package struct Candidate: Sendable, Equatable {
         package var key: Int
-        /// Reload time times recent demand by bytes; the lowest goes first.
+        /// ``Score``; the lowest goes first.
         package var score: Double
         package var standing: Standing
 

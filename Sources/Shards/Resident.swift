@@ -105,12 +105,12 @@ package final class Resident: Sendable {
         return MemoryUse(anonymous: entry.measured.peakBytes ?? guess)
     }
 
-    /// Reload time times recent demand by bytes: what evicting it would cost for each byte.
+    /// What evicting it would cost for each byte that it frees.
     func score(_ now: Instant) -> Double {
         state.withLock { state in
-            let seconds = Double((state.loadTime ?? .milliseconds(1)).count) / 1e9
-            let bytes = Double(max(1, state.atRest?.total ?? entry.fileBytes))
-            return seconds * state.demand.value(at: now) / bytes
+            Score.value(
+                reload: state.loadTime ?? .milliseconds(1), demand: state.demand.value(at: now),
+                bytes: state.atRest?.total ?? entry.fileBytes)
         }
     }
 
