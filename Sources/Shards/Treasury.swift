@@ -39,6 +39,12 @@ final class Treasury: Sendable {
 
     // MARK: - Room for a load
 
+    /// What the process holds now; nil where that cannot be read.
+    func saw(_ memory: ProcessMemory?) {
+        guard let memory else { return }
+        state.withLock { $0.ledger.saw(anonymous: memory.anonymous) }
+    }
+
     func reserve(_ need: MemoryUse, for resident: Resident, now: Instant) -> Room {
         state.withLock { state in
             let candidates = candidates(state, now)
