@@ -28,6 +28,9 @@ package final class ModelEntry: Sendable {
     /// Why this version cannot be served; nil when it can, as far as its files tell.
     package let fault: String?
 
+    /// Tells this content of the files from every other, also after a restart.
+    package let contentKey: UInt64
+
     let scanned: ScannedModel
     /// Every output, in the signature's order: shared by all calls that do not choose.
     let everyOutput: [Int]
@@ -46,6 +49,7 @@ package final class ModelEntry: Sendable {
         limits = scanned.limits
         measured = scanned.measured
         fault = scanned.fault
+        contentKey = ContentKey.of(scanned)
         self.scanned = scanned
         everyOutput = Array(scanned.signature.outputs.indices)
         checks = scanned.signature.inputs.map(InputCheck.init)
