@@ -251,6 +251,12 @@ extension Registry {
         package var trial = ""
         /// Why it is kept away; nil when it is not.
         package var quarantine: String?
+
+        package init(aliases: [String] = [], trial: String = "", quarantine: String? = nil) {
+            self.aliases = aliases
+            self.trial = trial
+            self.quarantine = quarantine
+        }
     }
 
     package func standing(of entry: ModelEntry) -> Standing {

@@ -17,6 +17,13 @@ import Glibc
         package var name: String
         package var first: UInt64
         package var second: UInt64
+
+        package init(mark: UInt64, name: String, first: UInt64, second: UInt64) {
+            self.mark = mark
+            self.name = name
+            self.first = first
+            self.second = second
+        }
     }
 
     /// What a process left behind.
@@ -26,6 +33,12 @@ import Glibc
         package var hasEnded: Bool
         /// The slots that are marked.
         package var notes: [Note]
+
+        package init(journal: UInt64, hasEnded: Bool, notes: [Note]) {
+            self.journal = journal
+            self.hasEnded = hasEnded
+            self.notes = notes
+        }
     }
 
     enum Layout {

@@ -18,11 +18,14 @@ import Testing
 
     @Test func twoStrikesAndOut() {
         var strikes = Strikes()
-        #expect(strikes.judge([suspect("a")], journal: 1, now: 1_000))
+        let done1 = strikes.judge([suspect("a")], journal: 1, now: 1_000)
+        #expect(done1)
         #expect(names(strikes).isEmpty)
-        #expect(strikes.judge([suspect("a"), suspect("b")], journal: 2, now: 2_000))
+        let done2 = strikes.judge([suspect("a"), suspect("b")], journal: 2, now: 2_000)
+        #expect(done2)
         #expect(names(strikes) == ["a"])
-        #expect(strikes.judge([suspect("b")], journal: 3, now: 3_000))
+        let done3 = strikes.judge([suspect("b")], journal: 3, now: 3_000)
+        #expect(done3)
         #expect(names(strikes) == ["a", "b"])
     }
 
@@ -36,8 +39,10 @@ import Testing
     /// A start that is killed between judging and beginning its own journal finds the old one again.
     @Test func aJournalIsJudgedOnce() {
         var strikes = Strikes()
-        #expect(strikes.judge([suspect("a")], journal: 1, now: 1))
-        #expect(!strikes.judge([suspect("a")], journal: 1, now: 2))
+        let done4 = strikes.judge([suspect("a")], journal: 1, now: 1)
+        #expect(done4)
+        let done5 = strikes.judge([suspect("a")], journal: 1, now: 2)
+        #expect(!done5)
         #expect(names(strikes).isEmpty)
     }
 
@@ -70,9 +75,11 @@ import Testing
                 [suspect("a", 1, files: old.contentKey)], journal: journal, now: 1)
         }
         #expect(strikes.count(against: old) == 2 && strikes.count(against: new) == 0)
-        #expect(!strikes.forget(changed: [old]))
+        let done6 = strikes.forget(changed: [old])
+        #expect(!done6)
         #expect(names(strikes) == ["a"])
-        #expect(strikes.forget(changed: [new]))
+        let done7 = strikes.forget(changed: [new])
+        #expect(done7)
         #expect(names(strikes).isEmpty)
         // One strike of the old files and one of the new are not two.
         _ = strikes.judge([suspect("a", 1, files: old.contentKey)], journal: 8, now: 1)
@@ -87,10 +94,13 @@ import Testing
                 [suspect("a", 1), suspect("a", 2), suspect("b")], journal: journal, now: 1)
         }
         #expect(strikes.quarantined.count == 3)
-        #expect(strikes.forgive("a", version: 1))
-        #expect(!strikes.forgive("a", version: 1))
+        let done8 = strikes.forgive("a", version: 1)
+        #expect(done8)
+        let done9 = strikes.forgive("a", version: 1)
+        #expect(!done9)
         #expect(strikes.quarantined.map(\.version) == [2, 1])
-        #expect(strikes.forgive("a", version: nil))
+        let done10 = strikes.forgive("a", version: nil)
+        #expect(done10)
         #expect(names(strikes) == ["b"])
     }
 
