@@ -119,6 +119,58 @@ import Testing
         }
     }
 
+    /// A weights file that is cut off while it is mapped: the processor itself ends the process (SIGBUS), and no engine can
+    /// help it.
+    @Test func aMappedFileThatIsCutOff() async throws {
+        try await withTemporaryFolder { folder in
+            let store = folder.appending(path: "models")
+            let version = store.appending(path: "external/1")
+            try FileManager.default.createDirectory(
+                at: version, withIntermediateDirectories: true)
+            let whole = try Data(
+                contentsOf: URL(filePath: "\(Paths.fixtures)/models/external.weights"))
+            let weights = version.appending(path: "external.weights")
+            try whole.write(to: weights)
+            try FileManager.default.copyItem(
+                atPath: "\(Paths.fixtures)/models/external.onnx",
+                toPath: version.appending(path: "model.onnx").path)
+            try MappedTests.manifest.write(
+                to: version.appending(path: "manifest.json"), atomically: true, encoding: .utf8)
+            try VersionedModel.put(store, 1)
+            let input = try Tensor("x", rows: [(0..<64).map { Float($0) }])
+            for round in 0..<2 {
+                try whole.write(to: weights)
+                let gateway = try await TestGateway.start(
+                    in: folder, models: store.path, settings: nil, environment: [:])
+                let token = try await gateway.token(scope: "admin", name: "round-\(round)")
+                try await gateway.withClient(token: token) { client in
+                    _ = try await client.infer("external", inputs: [input])
+                    let file = try FileHandle(forUpdating: weights)
+                    try file.truncate(atOffset: 0)
+                    try file.close()
+                    _ = try await failure {
+                        _ = try await client.infer("external", inputs: [input])
+                    }
+                }
+                #expect(try await gateway.ended() == SIGBUS)
+            }
+            try whole.write(to: weights)
+            let third = try await TestGateway.start(
+                in: folder, models: store.path, settings: nil, environment: [:])
+            let token = try await third.token(scope: "admin", name: "third")
+            try await third.withClient(token: token) { client in
+                _ = try await client.infer("iris", inputs: TokenTests.iris())
+                let refused = try await failure {
+                    _ = try await client.infer("external", inputs: [input])
+                }
+                #expect(refused.reason == "MODEL_QUARANTINED")
+                try await client.unquarantine("external")
+                _ = try await client.infer("external", inputs: [input])
+            }
+            #expect(try await third.stop() == 0)
+        }
+    }
+
     /// A gateway that nobody works with may be killed as often as one likes.
     @Test func aKillBetweenCallsIsNobodysFault() async throws {
         try await withModels { folder, store in
