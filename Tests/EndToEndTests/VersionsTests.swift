@@ -143,8 +143,8 @@ import Testing
                 #expect(try await answers(client, "prod") == "1")
                 let gone = try await client.removeAlias("prod", of: "iris")
                 #expect(gone.was == "1" && gone.now == nil)
-                #expect(
-                    try await failure { _ = try await answers(client, "prod") }.code == .notFound)
+                let lost = try await failure { _ = try await answers(client, "prod") }
+                #expect(lost.code == .notFound)
             }
         }
     }
@@ -345,8 +345,8 @@ import Testing
     @Test func aVersionLeavesServiceAlone() async throws {
         try await withVersions([1, 2]) { gateway, client, _ in
             try await client.unload("iris", version: "1")
-            #expect(
-                try await failure { _ = try await answers(client, "1") }.reason == "MODEL_UNLOADED")
+            let away = try await failure { _ = try await answers(client, "1") }
+            #expect(away.reason == "MODEL_UNLOADED")
             #expect(try await answers(client) == "2")
             try await client.load("iris", version: "1")
             #expect(try await answers(client, "1") == "1")
@@ -383,9 +383,8 @@ import Testing
                             try await client.account("endless").first?.state == .awake
                         }
                         try await client.unload("endless")
-                        #expect(
-                            try await failure { try await run(false, .seconds(3)) }.reason
-                                == "MODEL_UNLOADED")
+                        let late = try await failure { try await run(false, .seconds(3)) }
+                        #expect(late.reason == "MODEL_UNLOADED")
                         #expect(try await inside.code == .deadlineExceeded)
                         try await eventually("its memory is free") {
                             try await client.account("endless").first?.state == .asleep
