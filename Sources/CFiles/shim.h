@@ -1,4 +1,4 @@
-// openat2(2) for Swift: the C library has no function for it yet, and Swift cannot call syscall(2), whose number of
+// What Swift cannot say of files by itself. openat2(2): the C library has no function for it yet, and Swift cannot call syscall(2), whose number of
 // arguments varies. Only the target Files imports this module.
 #pragma once
 
@@ -33,4 +33,9 @@ static inline int CFiles_openat2(
   errno = ENOSYS;
   return -1;
 #endif
+}
+
+// A store that no other thread, and no reader after a crash, sees before the stores that came before it.
+static inline void CFiles_storeReleased(uint64_t *_Nonnull place, uint64_t value) {
+  __atomic_store_n(place, value, __ATOMIC_RELEASE);
 }
