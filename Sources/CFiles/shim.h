@@ -1,5 +1,5 @@
-// openat2(2) for Swift: the C library has no function for it yet, and Swift cannot call syscall(2), whose number of
-// arguments varies. Only the target Files imports this module.
+// System calls for Swift: the C library has no function for openat2(2) yet and hides renameat2(2), and Swift cannot call
+// syscall(2), whose number of arguments varies. Only the target Files imports this module.
 #pragma once
 
 #include <errno.h>
@@ -33,4 +33,11 @@ static inline int CFiles_openat2(
   errno = ENOSYS;
   return -1;
 #endif
+}
+
+// Gives a name in one folder another name in another folder of the same file system: EEXIST when that is taken.
+static inline int CFiles_moveWithoutReplacing(
+    int from, const char *_Nonnull name, int to, const char *_Nonnull newName) {
+  // 1: RENAME_NOREPLACE.
+  return (int)syscall(SYS_renameat2, from, name, to, newName, 1U);
 }
