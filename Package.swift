@@ -125,7 +125,7 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
+                "BinaryDoor", "Issuer", "Outside", "Workshop", nio, posix, http, logging, lifecycle,
                 unixSignals,
                 "Files", configuration, yaml,
             ]),

@@ -23,6 +23,7 @@ package struct AlignedWeights {
         var length: UInt64
     }
 
+    private let source: String
     private let weights: String
     private var regions: [Region] = []
     private var places: [Region: UInt64] = [:]
@@ -32,7 +33,7 @@ package struct AlignedWeights {
     package static func rewrite(
         _ model: [UInt8], source: String, weights: String, in folder: borrowing Folder
     ) throws -> (model: [UInt8], outcome: Outcome) {
-        var work = AlignedWeights(weights: weights)
+        var work = AlignedWeights(source: source, weights: weights)
         try work.collect(.model, model[...], depth: 0)
         let end = work.arrange()
         let rewritten = try work.rewritten(.model, model[...], depth: 0)
@@ -54,7 +55,10 @@ package struct AlignedWeights {
         return (rewritten, Outcome(tensors: work.places.count, bytes: end))
     }
 
-    private init(weights: String) { self.weights = weights }
+    private init(source: String, weights: String) {
+        self.source = source
+        self.weights = weights
+    }
 
     // MARK: - Where tensors are
 
@@ -79,7 +83,7 @@ package struct AlignedWeights {
     ) throws(ModelFault) {
         guard depth < ExternalData.depthMax else { throw WireFields.broken }
         if kind == .tensor {
-            if let region = try AlignedWeights.region(of: message), !regions.contains(region) {
+            if let region = try region(of: message), !regions.contains(region) {
                 regions.append(region)
             }
             return
@@ -94,7 +98,7 @@ package struct AlignedWeights {
     }
 
     /// TensorProto.external_data = 13 {key = 1, value = 2}; nil for a tensor that is inside the model.
-    private static func region(of tensor: ArraySlice<UInt8>) throws(ModelFault) -> Region? {
+    private func region(of tensor: ArraySlice<UInt8>) throws(ModelFault) -> Region? {
         var fields = WireFields(tensor)
         var entries: [String: String] = [:]
         while let field = try fields.next() {
@@ -108,7 +112,10 @@ package struct AlignedWeights {
             }
             entries[key] = value
         }
-        guard entries[ExternalData.mark] != nil else { return nil }
+        guard let location = entries[ExternalData.mark] else { return nil }
+        guard location == source else {
+            throw ModelFault("the engine leaves weights in the file '\(location)'")
+        }
         guard let offset = UInt64(entries["offset"] ?? "0"),
             let length = entries["length"].flatMap({ UInt64($0) })
         else { throw ModelFault("the engine wrote a tensor without its place") }
@@ -152,7 +159,7 @@ package struct AlignedWeights {
     }
 
     private func rewrittenTensor(_ message: ArraySlice<UInt8>) throws(ModelFault) -> [UInt8] {
-        guard let region = try AlignedWeights.region(of: message), let place = places[region]
+        guard let region = try region(of: message), let place = places[region]
         else { return Array(message) }
         var fields = WireFields(message)
         var result: [UInt8] = []

@@ -58,6 +58,9 @@ struct ConfinedTool {
     var limits: WorkshopLimits
     /// Bytes it maps from files privately: they count as memory but are the page cache's.
     var mappedBytes: UInt64 = 0
+    /// Where the operator changes the limits.
+    var timeSetting = "--limit-time"
+    var memorySetting = "--limit-memory"
 
     /// A hidden command of this program.
     static func workshop(
@@ -114,14 +117,14 @@ struct ConfinedTool {
         case .timedOut, .signalled(ChildOutcome.processorTimeSignal):
             throw GatewayError(
                 .data,
-                "\(title) took longer than \(Wording.limit(limits.time)), the limit (--limit-time), "
+                "\(title) took longer than \(Wording.limit(limits.time)), the limit (\(timeSetting)), "
                     + "and was stopped",
                 mend: "A model that loops for ever never ends; for a large one allow more time")
         case .signalled(ChildOutcome.killSignal):
             throw GatewayError(
                 .data,
                 "\(title) was killed by the system, most likely because memory ran out "
-                    + "(--limit-memory is \(Wording.limit(limits.memoryBytes)))")
+                    + "(\(memorySetting) is \(Wording.limit(limits.memoryBytes)))")
         case .signalled(let number):
             throw refused("it crashed with signal \(number): \(lastLine(outcome.complaint))")
         case .exited(let status):
@@ -136,7 +139,7 @@ struct ConfinedTool {
         }
         return GatewayError(
             .data,
-            "\(title) needs more memory than \(Wording.limit(limits.memoryBytes)), the limit (--limit-memory): "
+            "\(title) needs more memory than \(Wording.limit(limits.memoryBytes)), the limit (\(memorySetting)): "
                 + words)
     }
 

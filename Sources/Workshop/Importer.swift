@@ -151,7 +151,8 @@ package struct Importer {
         if let cases = answer.value.cases {
             work.original = "the model as it was"
             work.cases.golden = cases.golden
-            work.rows = cases.golden.reduce(0) { $0 + $1.rows }
+            work.cases.parity = cases.golden.last
+            work.rows = cases.golden.last?.rows ?? 0
             work.isGiven = request.rows != nil
         }
         if let note = answer.value.note { add(note, &work) }

@@ -78,7 +78,7 @@ package struct ModelMeasures: Codable, Sendable, Equatable {
     /// Bytes of its own after it ran, and the most while it was loaded and ran.
     package var residentBytes: UInt64 = 0
     package var peakBytes: UInt64 = 0
-    /// Bytes of its files that it looked at: page cache.
+    /// Bytes of its weights file that it looked at: page cache. None for a model that is not mapped.
     package var mappedBytes: UInt64 = 0
 
     package init() {}
@@ -95,6 +95,7 @@ package struct ModelMeasures: Codable, Sendable, Equatable {
 
     /// What the model will cost, in words.
     package var cost: String {
-        "asleep nothing; awake \(Wording.bytes(residentBytes)) of its own and \(Wording.bytes(mappedBytes)) of page cache"
+        let own = "asleep nothing; awake \(Wording.bytes(residentBytes)) of its own"
+        return isMapped ? own + " and \(Wording.bytes(mappedBytes)) of page cache" : own
     }
 }

@@ -126,6 +126,12 @@ package enum Optimisation {
             try OnnxOptimiser.save(
                 source, to: destination + "/" + ModelEntry.modelFileName, weights: nil,
                 externalBytesMin: 0, environment: environment)
+            // Weights of branches and constants stay where they are.
+            let left = try ExternalData.locations(in: folder.file(ModelEntry.modelFileName))
+            guard left.isEmpty else {
+                throw ModelFault(
+                    "the engine leaves weights in the file '\(left.joined(separator: "', '"))'")
+            }
             return
         }
         guard let model = try folder.file(draftModel).readAll(byteCountMax: 2 << 30) else {

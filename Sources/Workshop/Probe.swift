@@ -58,8 +58,9 @@ package enum Probe {
     ///   - folder: the version's folder; its manifest is believed when it has one.
     ///   - cases: what to ask; nil: the manifest's golden cases, or generated inputs.
     ///   - isMapped: whether the weights are mapped.
+    ///   - isQuick: one run is enough: nobody wants times.
     package static func run(
-        folder: String, cases: ProbeCases?, isMapped: Bool
+        folder: String, cases: ProbeCases?, isMapped: Bool, isQuick: Bool
     ) throws -> ProbeReport {
         let environment = try OnnxEnvironment()
         let manifest = try VersionManifest(folder: folder)
@@ -74,19 +75,31 @@ package enum Probe {
         var report = ProbeReport(
             engine: "ONNX Runtime \(environment.version)", measures: measures)
         let asked = cases ?? manifest?.cases ?? ProbeCases()
-        try ask(proof, asked, &report)
+        try ask(proof, asked, warmRuns: isQuick ? 0 : warmRunsMax, &report)
         OnnxEnvironment.trimMemory()
-        if let after = OnnxEnvironment.memory() { report.measures.note(proof.before, after) }
+        if let after = OnnxEnvironment.memory() {
+            report.measures.note(
+                proof.before, after, weightBytes: try weightBytes(in: folder))
+        }
         return report
     }
 
+    /// Bytes of the files beside the model.
+    private static func weightBytes(in path: String) throws -> UInt64 {
+        let folder = try Folder(path: path)
+        let others = try folder.items().filter {
+            $0.name != ModelEntry.modelFileName && $0.name != Manifest.fileName
+        }
+        return try others.reduce(0) { $0 + (try folder.facts(of: $1.name).byteCount) }
+    }
+
     private static func ask(
-        _ proof: ModelProof, _ cases: ProbeCases, _ report: inout ProbeReport
+        _ proof: ModelProof, _ cases: ProbeCases, warmRuns: Int, _ report: inout ProbeReport
     ) throws {
         if let first = cases.golden.first?.inputs ?? cases.parity?.inputs {
-            try time(proof, first, &report)
+            try time(proof, first, warmRuns, &report)
         } else if let inputs = sample(proof, &report) {
-            try time(proof, inputs, &report)
+            try time(proof, inputs, warmRuns, &report)
         }
         for (index, golden) in cases.golden.enumerated() {
             if let difference = golden.difference(from: try proof.run(golden.inputs)) {
@@ -125,15 +138,16 @@ package enum Probe {
     }
 
     private static func time(
-        _ proof: ModelProof, _ inputs: [Tensor], _ report: inout ProbeReport
+        _ proof: ModelProof, _ inputs: [Tensor], _ warmRuns: Int, _ report: inout ProbeReport
     ) throws {
         let clock = ContinuousClock()
         let began = clock.now
         _ = try proof.run(inputs)
         report.measures.firstRun = (clock.now - began) / .microseconds(1)
+        guard warmRuns > 0 else { return }
         var times: [Duration] = []
         let end = clock.now + warmTimeMax
-        while times.isEmpty || times.count < warmRunsMax && clock.now < end {
+        while times.isEmpty || times.count < warmRuns && clock.now < end {
             let start = clock.now
             _ = try proof.run(inputs)
             times.append(clock.now - start)
@@ -145,12 +159,14 @@ package enum Probe {
 extension ModelMeasures {
     fileprivate mutating func note(
         _ before: (anonymous: UInt64, mapped: UInt64, peak: UInt64),
-        _ after: (anonymous: UInt64, mapped: UInt64, peak: UInt64)
+        _ after: (anonymous: UInt64, mapped: UInt64, peak: UInt64), weightBytes: UInt64
     ) {
         residentBytes = after.anonymous - min(after.anonymous, before.anonymous)
-        mappedBytes = after.mapped - min(after.mapped, before.mapped)
+        let files = after.mapped - min(after.mapped, before.mapped)
         let grown = after.peak - min(after.peak, before.anonymous + before.mapped)
-        peakBytes = max(residentBytes, grown - min(grown, mappedBytes))
+        peakBytes = max(residentBytes, grown - min(grown, files))
+        // What is not the weights' is the engine's own code.
+        mappedBytes = isMapped ? min(files, weightBytes) : 0
     }
 }
 

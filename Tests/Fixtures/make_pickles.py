@@ -12,10 +12,12 @@ import joblib
 import lightgbm
 import numpy as np
 import pandas
+import sklearn
 import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -73,6 +75,13 @@ def refused():
     joblib.dump(NearestCentroid().fit(FLOWERS, KINDS), FOLDER / "centroid.pkl")
     (FOLDER / "classes.pkl").write_bytes(b"cmy_company.models\nChurn\n)\x81.")
     whole = (FOLDER / "customers.joblib").read_bytes()
+    # Opened, but with a word about the version that wrote it.
+    joblib.dump(LogisticRegression(max_iter=500).fit(FLOWERS, KINDS), FOLDER / "older.pkl")
+    here = sklearn.__version__.encode()
+    older = (FOLDER / "older.pkl").read_bytes()
+    assert here in older and len(here) == len(b"1.8.0")
+    (FOLDER / "older.pkl").write_bytes(older.replace(here, b"1.8.0"))
+    np.save(FOLDER / "rows.npy", FLOWERS[:40])
     (FOLDER / "truncated.pkl").write_bytes(whole[: len(whole) // 2])
 
 

@@ -35,7 +35,7 @@ import Testing
         ],
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
-            "BinaryDoor", "Issuer", "Outside",
+            "BinaryDoor", "Issuer", "Outside", "Workshop",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

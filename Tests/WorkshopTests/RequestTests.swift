@@ -54,4 +54,22 @@ import Workshop
         let differences = [0, 1.25e-7, 0.5, 3].map { Wording.difference($0) }
         #expect(differences == ["0", "1.3e-7", "5.0e-1", "3.0"])
     }
+
+    @Test func progressIsABarOnATerminalAndALineElsewhere() {
+        let events: [ImportEvent] = [
+            .began(.convert), .progress(.convert, 0.5), .note("look"), .ended(.convert, "done"),
+        ]
+        let plain = ProgressText(isTerminal: false)
+        #expect(
+            events.compactMap { plain.text(for: $0) } == [
+                "convert     begins\n", "note        look\n", "convert     done\n",
+            ])
+        let terminal = ProgressText(isTerminal: true)
+        let shown = events.compactMap { terminal.text(for: $0) }
+        #expect(shown.count == 4 && shown.allSatisfy { $0.hasPrefix("\r\u{1B}[K") })
+        #expect(shown[1].hasSuffix("[############............] 50 %"))
+        // More than all is all.
+        let over = terminal.text(for: .progress(.write, 7))
+        #expect(over?.hasSuffix("[########################] 100 %") == true)
+    }
 }

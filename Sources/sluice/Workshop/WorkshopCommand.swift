@@ -34,13 +34,14 @@ struct WorkshopCommand: AsyncParsableCommand {
         @Argument var folder: String
         @Option var cases: String?
         @Flag var mapped = false
+        @Flag var quick = false
 
         func run() async throws {
-            let (folder, cases, mapped) = (folder, cases, mapped)
+            let (folder, cases, mapped, quick) = (folder, cases, mapped, quick)
             try await WorkshopCommand.answer {
                 try Workshop.Probe.run(
                     folder: folder, cases: try cases.map { try ProbeCases.read($0) },
-                    isMapped: mapped)
+                    isMapped: mapped, isQuick: quick)
             }
         }
     }
