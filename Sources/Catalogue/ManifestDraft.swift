@@ -18,8 +18,7 @@ package struct ManifestDraft: Sendable {
     package var signature: Signature
     package var golden: [GoldenCase] = []
     package var measured = Measurements()
-    /// Whether the weights are mapped from their file (`load`).
-    package var isMapped = false
+    package var load = LoadForm.plain
     /// Texts for people, sorted by key when written.
     package var origin: [String: String] = [:]
 
@@ -107,7 +106,7 @@ private struct Written: Encodable {
         signature = Tensors(
             inputs: draft.signature.inputs.map(Specification.init),
             outputs: draft.signature.outputs.map(Specification.init))
-        load = draft.isMapped ? "mapped" : nil
+        load = draft.load == .plain ? nil : draft.load.rawValue
         golden = draft.golden.isEmpty ? nil : draft.golden
         func microseconds(_ time: Nanoseconds?) -> Double? {
             time.map { Double($0.count / 100) / 10 }

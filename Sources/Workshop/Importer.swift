@@ -303,7 +303,7 @@ package struct Importer {
         var draft = ManifestDraft(
             name: request.name, version: work.version, files: files, signature: signature)
         draft.golden = work.cases.golden
-        draft.isMapped = work.isMapped
+        draft.load = work.isMapped ? .mapped : .plain
         draft.origin = work.origin
         draft.origin["engine"] = work.probe.engine
         draft.origin["optimised"] = work.optimisation.isOptimised ? "level 2" : "no"

@@ -176,8 +176,6 @@ struct VersionManifest {
     let cases: ProbeCases
     let isMapped: Bool
 
-    private struct Form: Decodable { var load: String? }
-
     /// Nil when the folder has none.
     init?(folder path: String) throws {
         let folder = try Folder(path: path)
@@ -195,7 +193,7 @@ struct VersionManifest {
         var cases = ProbeCases()
         cases.golden = try GoldenCase.all(inManifest: json)
         self.cases = cases
-        isMapped = try WorkshopJSON.decode(Form.self, from: json).load == "mapped"
+        isMapped = manifest.load == .mapped
     }
 
     func entry(folder: String) throws -> ModelEntry {
@@ -205,6 +203,6 @@ struct VersionManifest {
                 name: manifest.name, version: manifest.version,
                 directory: try Folder.resolved(path: folder), files: manifest.files,
                 signature: manifest.signature, limits: manifest.limits,
-                measured: manifest.measured))
+                measured: manifest.measured, load: manifest.load))
     }
 }

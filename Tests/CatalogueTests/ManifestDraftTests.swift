@@ -53,13 +53,13 @@ import Testing
         #expect(throws: ModelFault.self) { try draft.json() }
         let good = tensor("label", .bytes, [1], [4, 0, 0, 0] + Array("a\"é".utf8))
         draft.golden = [GoldenCase(inputs: inputs, outputs: [good], tolerance: 1e-4)]
-        draft.isMapped = true
+        draft.load = .mapped
         let json = try draft.json()
         let manifest = try Manifest(json: json)
         #expect(manifest.name == draft.name && manifest.version == draft.version)
         #expect(manifest.files == draft.files)
         #expect(manifest.signature == draft.signature)
-        #expect(manifest.measured == draft.measured)
+        #expect(manifest.measured == draft.measured && manifest.load == .mapped)
         let golden = try GoldenCase.all(inManifest: json)
         #expect(golden.count == 1 && golden[0].tolerance == 1e-4)
         // Not a number is not equal to itself, but its bits are.
