@@ -59,7 +59,7 @@ package struct ImportReport: Codable, Sendable {
                 + (weights.map {
                     ", \($0.tensors) tensors of it mapped from \($0.file) (large ones at multiples of "
                         + "\($0.alignment >> 10) KiB)"
-                } ?? ", in one file"),
+                } ?? (files.count == 1 ? ", in one file" : ", in \(files.count) files")),
         ]
         let times = [
             measured.firstRun.map { "first run \(Wording.time($0))" },

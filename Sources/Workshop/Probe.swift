@@ -98,7 +98,7 @@ package enum Probe {
     ) throws {
         if let first = cases.golden.first?.inputs ?? cases.parity?.inputs {
             try time(proof, first, warmRuns, &report)
-        } else if let inputs = sample(proof, &report) {
+        } else if let inputs = try sample(proof, &report) {
             try time(proof, inputs, warmRuns, &report)
         }
         for (index, golden) in cases.golden.enumerated() {
@@ -114,7 +114,9 @@ package enum Probe {
     }
 
     /// Inputs that the model takes; nil when it takes none of those that are tried.
-    private static func sample(_ proof: ModelProof, _ report: inout ProbeReport) -> [Tensor]? {
+    private static func sample(
+        _ proof: ModelProof, _ report: inout ProbeReport
+    ) throws -> [Tensor]? {
         var reason = "its inputs are too large to be made up"
         for size in SampleInputs.freeSizes {
             guard
@@ -127,10 +129,7 @@ package enum Probe {
             } catch {
                 reason = "it takes no generated inputs: \(error)"
                 // Memory that is missing is the answer, not a reason to try other sizes.
-                if ConfinedTool.speaksOfMemory(reason) {
-                    report.fault = reason
-                    return nil
-                }
+                if ConfinedTool.speaksOfMemory(reason) { throw error }
             }
         }
         report.notRun = reason
