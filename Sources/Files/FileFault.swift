@@ -18,6 +18,9 @@ package struct FileFault: Error, Sendable, Equatable, CustomStringConvertible {
     /// True for a symbolic link where none is followed.
     package var isLink: Bool { number == ELOOP }
 
+    /// The name that was to be made is there already.
+    package var isTaken: Bool { number == EEXIST || number == ENOTEMPTY }
+
     package var isDenied: Bool { number == EACCES || number == EPERM || number == EROFS }
 
     /// The system's words, for example `Permission denied`.

@@ -13,6 +13,7 @@ import Outside
 import ServiceLifecycle
 import Shards
 import TLS
+import Workshop
 
 /// A gateway with its settings. What can fail at start fails in ``open(_:logger:)``; ``run()`` serves until a signal or
 /// a graceful shutdown ends it.
@@ -170,11 +171,24 @@ struct Rooms: Sendable {
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
             return OnnxEngine(
-                try OnnxEnvironment(environment),
-                inspector: FolderInspector())
+                try OnnxEnvironment(environment), inspector: inspector(settings, logger: logger))
         } catch {
             throw GatewayError(.configuration, error.description)
         }
+    }
+
+    /// Who looks at a model's files before the engine opens them.
+    private static func inspector(_ settings: Settings, logger: Logger) -> any ModelInspector {
+        let files = FolderInspector()
+        guard settings.models.trial.time > .zero else { return files }
+        var program = WorkshopProgram.current()
+        program.library = settings.engine.library ?? program.library
+        var limits = WorkshopLimits()
+        limits.time = .milliseconds(settings.models.trial.time.milliseconds)
+        limits.memoryBytes = UInt64(settings.models.trial.memory)
+        return TrialInspector(
+            before: files, limits: limits, program: program, state: settings.state,
+            note: { logger.notice("\($0)") })
     }
 
     /// Ends what has threads or files, after the doors are closed.

@@ -5,10 +5,11 @@ import SluiceClient
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show and move the models of a running gateway.",
+        abstract: "Import models; list, show and move those of a running gateway.",
         subcommands: [
             List.self, Show.self, Load.self, Unload.self, Sleep.self, Pin.self, Unpin.self,
             Why.self, Alias.self, Rollback.self, Unquarantine.self,
+            Import.self, Verify.self, Remove.self,
         ])
 
     struct List: AsyncParsableCommand {
