@@ -85,41 +85,12 @@ import Glibc
         // SAFETY: both texts live for the call.
         guard
             unsafe renameat(folder.descriptor.number, draft, folder.descriptor.number, name) == 0
-        else {
-            let reason = errno
-            // SAFETY: the mapping made above; nobody has seen it.
-            _ = unsafe munmap(mapped, byteCount)
-            throw FileFault(number: reason, name: name)
-        }
+        else { throw FileFault(number: errno, name: name) }
     }
 
     deinit {
         // SAFETY: whoever writes to a slot holds the journal.
         _ = unsafe munmap(base, Layout.byteCount(slotCount))
-    }
-
-    /// What the slot's marks are about from now on; on the slot's thread, while it is not marked.
-    package func describe(_ slot: Int, name: String, first: UInt64, second: UInt64) {
-        let place = unsafe place(slot)
-        var name = name
-        // SAFETY: inside the slot: three words from the second on, and at most 128 bytes from the 64th on.
-        name.withUTF8 { text in
-            let bytes = unsafe UnsafeRawBufferPointer(
-                rebasing: UnsafeRawBufferPointer(text).prefix(SlotJournal.nameBytesMax))
-            unsafe place.storeBytes(of: first, toByteOffset: 8, as: UInt64.self)
-            unsafe place.storeBytes(of: second, toByteOffset: 16, as: UInt64.self)
-            unsafe place.storeBytes(of: UInt64(bytes.count), toByteOffset: 24, as: UInt64.self)
-            if let source = bytes.baseAddress {
-                unsafe (place + Layout.nameOffset).copyMemory(
-                    from: source, byteCount: bytes.count)
-            }
-        }
-    }
-
-    /// Zero: nothing goes on. On the slot's thread.
-    package func mark(_ slot: Int, _ mark: UInt64) {
-        // SAFETY: the slot's first word. Released, so that no reader sees a mark without what it is about.
-        unsafe CFiles_storeReleased(place(slot).assumingMemoryBound(to: UInt64.self), mark)
     }
 
     /// The process ends in good order.
@@ -128,9 +99,46 @@ import Glibc
         unsafe CFiles_storeReleased((base + 32).assumingMemoryBound(to: UInt64.self), 1)
     }
 
-    private func place(_ slot: Int) -> UnsafeMutableRawPointer {
-        precondition(slot >= 0 && slot < slotCount, "slot \(slot) of \(slotCount)")
-        return unsafe base + Layout.headBytes + slot * Layout.slotBytes
+    /// The slot of that number.
+    package func slot(_ number: Int) -> Slot {
+        precondition(number >= 0 && number < slotCount, "slot \(number) of \(slotCount)")
+        return unsafe Slot(self, base + Layout.headBytes + number * Layout.slotBytes)
+    }
+
+    /// One slot, for the thread that has it.
+    @safe package final class Slot: Sendable {
+        private let journal: SlotJournal
+        /// SAFETY: inside the journal's mapping, which lives as long as this does. Written by one thread at a time.
+        private nonisolated(unsafe) let place: UnsafeMutableRawPointer
+
+        fileprivate init(_ journal: SlotJournal, _ place: UnsafeMutableRawPointer) {
+            self.journal = journal
+            unsafe self.place = place
+        }
+
+        /// What the marks are about from now on; while there is none.
+        package func describe(name: String, first: UInt64, second: UInt64) {
+            let place = unsafe place
+            var name = name
+            // SAFETY: inside the slot: three words from the second on, and at most 128 bytes from the 64th on.
+            name.withUTF8 { text in
+                let bytes = unsafe UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(text).prefix(SlotJournal.nameBytesMax))
+                unsafe place.storeBytes(of: first, toByteOffset: 8, as: UInt64.self)
+                unsafe place.storeBytes(of: second, toByteOffset: 16, as: UInt64.self)
+                unsafe place.storeBytes(of: UInt64(bytes.count), toByteOffset: 24, as: UInt64.self)
+                if let source = bytes.baseAddress {
+                    unsafe (place + Layout.nameOffset).copyMemory(
+                        from: source, byteCount: bytes.count)
+                }
+            }
+        }
+
+        /// Zero: nothing goes on.
+        package func mark(_ mark: UInt64) {
+            // SAFETY: the slot's first word. Released, so that no reader sees a mark without what it is about.
+            unsafe CFiles_storeReleased(place.assumingMemoryBound(to: UInt64.self), mark)
+        }
     }
 }
 

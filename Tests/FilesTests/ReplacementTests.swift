@@ -79,28 +79,28 @@ import Testing
                 try remains(path)
                     == SlotJournal.Remains(journal: 99, hasEnded: false, notes: []))
             let long = String(repeating: "n", count: 128)
-            journal.describe(0, name: "iris", first: 1, second: .max)
-            journal.describe(4, name: long, first: 7, second: 8)
+            journal.slot(0).describe(name: "iris", first: 1, second: .max)
+            journal.slot(4).describe(name: long, first: 7, second: 8)
             #expect(try remains(path)?.notes.isEmpty == true, "described is not marked")
-            journal.mark(0, 5)
-            journal.mark(4, 6)
+            journal.slot(0).mark(5)
+            journal.slot(4).mark(6)
             let iris = SlotJournal.Note(mark: 5, name: "iris", first: 1, second: .max)
             #expect(
                 try remains(path)?.notes == [
                     iris, SlotJournal.Note(mark: 6, name: long, first: 7, second: 8),
                 ])
-            journal.mark(4, 0)
+            journal.slot(4).mark(0)
             #expect(try remains(path)?.notes == [iris])
             journal.end()
             #expect(try remains(path)?.hasEnded == true)
             // The next journal takes the place of this one, which may still be written to.
             let next = try SlotJournal("journal", in: folder, slots: 2, id: 100)
-            journal.mark(4, 1)
+            journal.slot(4).mark(1)
             #expect(
                 try remains(path)
                     == SlotJournal.Remains(journal: 100, hasEnded: false, notes: []))
-            next.describe(1, name: long + "cut", first: 0, second: 0)
-            next.mark(1, 1)
+            next.slot(1).describe(name: long + "cut", first: 0, second: 0)
+            next.slot(1).mark(1)
             #expect(try remains(path)?.notes.first?.name == long)
         }
     }
@@ -109,8 +109,8 @@ import Testing
         try withFolder { path in
             let folder = try Folder(path: path)
             let journal = try SlotJournal("journal", in: folder, slots: 2, id: 1)
-            journal.describe(0, name: "iris", first: 1, second: 2)
-            journal.mark(0, 1)
+            journal.slot(0).describe(name: "iris", first: 1, second: 2)
+            journal.slot(0).mark(1)
             let whole = try Data(contentsOf: URL(filePath: path + "/journal"))
             func says(_ bytes: Data) throws -> SlotJournal.Remains? {
                 try bytes.write(to: URL(filePath: path + "/journal"))

@@ -118,8 +118,8 @@ package final class Fence: RunJournal {
 
     package func pen() -> any JournalPen {
         // More threads than were announced: they write nowhere.
-        guard let slot = free.withLock({ $0.popLast() }) else { return NoJournal() }
-        return Pen(self, slot)
+        guard let number = free.withLock({ $0.popLast() }) else { return NoJournal() }
+        return Pen(self, number, journal.slot(number))
     }
 
     package var freeSlots: Int { free.withLock { $0.count } }
@@ -127,35 +127,37 @@ package final class Fence: RunJournal {
     /// One slot.
     private final class Pen: JournalPen {
         private let fence: Fence
-        private let slot: Int
+        private let number: Int
+        private let slot: SlotJournal.Slot
         // A pen is used by one thread at a time: relaxed, they cost what plain fields do.
         /// The index of the entry that the slot describes.
         private let described = Atomic<Int>(-1)
         private let count = Atomic<UInt64>(0)
 
-        init(_ fence: Fence, _ slot: Int) {
+        init(_ fence: Fence, _ number: Int, _ slot: SlotJournal.Slot) {
             self.fence = fence
+            self.number = number
             self.slot = slot
         }
 
         deinit {
-            fence.journal.mark(slot, 0)
-            fence.free.withLock { $0.append(slot) }
+            slot.mark(0)
+            fence.free.withLock { $0.append(number) }
         }
 
         func enter(_ entry: ModelEntry, _ activity: Suspect.Activity) {
             if described.load(ordering: .relaxed) != entry.index {
                 described.store(entry.index, ordering: .relaxed)
-                fence.journal.describe(
-                    slot, name: entry.name, first: UInt64(entry.versionNumber),
+                slot.describe(
+                    name: entry.name, first: UInt64(entry.versionNumber),
                     second: entry.contentKey)
             }
-            let number = count.load(ordering: .relaxed) &+ 4
-            count.store(number, ordering: .relaxed)
+            let entries = count.load(ordering: .relaxed) &+ 4
+            count.store(entries, ordering: .relaxed)
             // Never zero: the lowest bits say what goes on.
-            fence.journal.mark(slot, number | (activity == .load ? 1 : 2))
+            slot.mark(entries | (activity == .load ? 1 : 2))
         }
 
-        func leave() { fence.journal.mark(slot, 0) }
+        func leave() { slot.mark(0) }
     }
 }
