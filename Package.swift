@@ -173,7 +173,9 @@ let package = Package(
         tests(
             "OutsideTests",
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
-        tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
+        tests(
+            "GatewayTests",
+            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
         tests(
             "SluiceClientTests",
             [

@@ -4,6 +4,7 @@ import Admission
 import Catalogue
 import Contract
 import Files
+import Foundation
 package import Logging
 import NIOCore
 import NIOPosix
@@ -83,7 +84,9 @@ package final class House: Sendable {
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
-        let watch = SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }
+        let watch = SignalWatch(
+            logger: logger, shutDown: { await group.triggerGracefulShutdown() },
+            leave: { [rooms] in rooms.fence.end() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await watch.run() }
             tasks.addTask { try await group.run() }
@@ -114,6 +117,7 @@ struct Rooms: Sendable {
     let walk: Walk
     let gate: GateService
     let repository: RepositoryWatch
+    let fence: Fence
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -122,15 +126,23 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
+        let shards = ShardSettings(settings.shards, settings.memory)
+        let fence = try Fence.open(
+            state: settings.state,
+            // Shards, loaders, and the desks of the event loops.
+            threads: shards.count + shards.loaders + System.coreCount,
+            now: Int64(Date().timeIntervalSince1970), logger: logger)
+        let versions = try Versions.open(
+            state: settings.state, registry: registry, fence: fence, logger: logger)
         let fleet = Fleet(
-            settings: ShardSettings(settings.shards, settings.memory),
-            engine: try engine(settings, logger: logger),
-            observer: FleetLog(logger: logger))
+            settings: shards, engine: try engine(settings, logger: logger),
+            observer: FleetLog(logger: logger, versions: versions), journal: fence)
         let repository = RepositoryWatch(
             repository: FolderRepository(
                 path: settings.models.repository,
                 requiresManifest: settings.models.requiresManifest),
-            registry: registry, fleet: fleet, interval: settings.models.poll, logger: logger)
+            registry: registry, versions: versions, fleet: fleet, interval: settings.models.poll,
+            logger: logger)
         try await repository.refresh(isFirst: true)
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
@@ -143,12 +155,13 @@ struct Rooms: Sendable {
             unknownModel: Registry.notFound)
         let readiness = Readiness()
         let walk = try await Walk(
-            gatekeeper: gatekeeper, registry: registry, fleet: fleet, readiness: readiness,
-            group: group)
+            gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
+            readiness: readiness, group: group)
         fleet.start()
+        try await versions.start(fleet, on: group.next())
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
-            repository: repository, fleet: fleet, issuers: issuers, group: group)
+            repository: repository, fence: fence, fleet: fleet, issuers: issuers, group: group)
     }
 
     private static func engine(_ settings: Settings, logger: Logger) throws -> OnnxEngine {
@@ -183,6 +196,7 @@ struct Rooms: Sendable {
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
         }
+        fence.end()
         do {
             try await issuers.close()
         } catch {

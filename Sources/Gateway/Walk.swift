@@ -15,6 +15,7 @@ import Shards
 package final class Walk: FrontDesk {
     let gatekeeper: Gatekeeper
     let registry: Registry
+    let versions: Versions
     let fleet: Fleet
     let readiness: Readiness
     /// The shards as each event loop sees them, by the loop's identity.
@@ -22,11 +23,12 @@ package final class Walk: FrontDesk {
 
     /// - Parameter group: the loops connections live on.
     init(
-        gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness,
-        group: any EventLoopGroup
+        gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
+        readiness: Readiness, group: any EventLoopGroup
     ) async throws {
         self.gatekeeper = gatekeeper
         self.registry = registry
+        self.versions = versions
         self.fleet = fleet
         self.readiness = readiness
         var desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>] = [:]
@@ -169,7 +171,8 @@ final class Journey: CallHandle, RunDelegate {
             }
             let entry = try visit.recent.select(
                 name: call.model, version: call.version, from: walk.registry)
-            let prepared = try entry.prepare(try call.body.inferenceRequest())
+            let prepared = try entry.prepare(
+                try call.body.inferenceRequest(), asked: call.version)
             self.prepared = prepared
             ticket = visit.desk.submit(
                 prepared, deadline: call.deadline, now: call.arrived,

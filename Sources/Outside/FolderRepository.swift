@@ -57,6 +57,19 @@ package final class FolderRepository: Sendable {
         return scan
     }
 
+    /// The golden cases of a version's manifest; empty when it has no manifest, or one without. Blocks.
+    package static func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase] {
+        let json: [UInt8]?
+        do throws(FileFault) {
+            json = try Folder(path: entry.directory).content(
+                of: Manifest.fileName, byteCountMax: Manifest.byteCountMax)
+        } catch {
+            throw ModelFault("\(Manifest.fileName) cannot be read: \(error.reason)")
+        }
+        guard let json else { return [] }
+        return try GoldenCase.all(inManifest: json)
+    }
+
     /// Throws only for the folder itself.
     private func walked() throws(FileFault) -> Scan {
         let absolute = try Folder.resolved(path: path)

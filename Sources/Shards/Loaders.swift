@@ -24,6 +24,7 @@ final class Loaders: Sendable {
     private let engine: any ModelEngine
     private let observer: any FleetObserver
     private let clock: Clock
+    private let journal: any RunJournal
     let dispatcher: Dispatcher
     let treasury: Treasury
     private let queue = Mutex(Queue())
@@ -31,13 +32,14 @@ final class Loaders: Sendable {
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: Clock
+        dispatcher: Dispatcher, clock: Clock, journal: any RunJournal
     ) {
         self.settings = settings
         self.engine = engine
         self.observer = observer
         self.dispatcher = dispatcher
         self.clock = clock
+        self.journal = journal
         treasury = Treasury(settings)
     }
 
@@ -216,6 +218,9 @@ final class Loaders: Sendable {
     /// Calls are checked against the catalogue's signature, so the session must have the same one.
     private func loadVerified(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
         let model: any LoadedModel
+        let pen = journal.pen()
+        pen.enter(entry, .load)
+        defer { pen.leave() }
         do throws(CallFailure) {
             model = try engine.load(entry)
         } catch {

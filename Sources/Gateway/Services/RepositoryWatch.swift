@@ -12,16 +12,18 @@ import Shards
 final class RepositoryWatch: Service {
     private let repository: FolderRepository
     private let registry: Registry
+    private let versions: Versions
     private let fleet: Fleet
     private let interval: Nanoseconds
     private let logger: Logger
 
     init(
-        repository: FolderRepository, registry: Registry, fleet: Fleet, interval: Nanoseconds,
-        logger: Logger
+        repository: FolderRepository, registry: Registry, versions: Versions, fleet: Fleet,
+        interval: Nanoseconds, logger: Logger
     ) {
         self.repository = repository
         self.registry = registry
+        self.versions = versions
         self.fleet = fleet
         self.interval = interval
         self.logger = logger
@@ -29,10 +31,15 @@ final class RepositoryWatch: Service {
 
     /// One scan. Throws when the folder cannot be read; a broken model is a note.
     func refresh(isFirst: Bool = false) async throws {
-        let repository = repository
-        let scan = try await NIOThreadPool.singleton.runIfActive { try repository.scan() }
-        let change = registry.replace(with: scan.models)
+        let (repository, registry, versions) = (repository, registry, versions)
+        let (scan, change) = try await NIOThreadPool.singleton.runIfActive {
+            let scan = try repository.scan()
+            let change = registry.replace(with: scan.models)
+            try versions.scanned(change)
+            return (scan, change)
+        }
         for entry in change.removed { fleet.retire(entry) }
+        for entry in change.added where registry.isPinned(entry) { fleet.pin(entry, true) }
         guard isFirst || !change.isEmpty else { return }
         for note in scan.notes {
             logger.notice("passed over", metadata: ["models.note": "\(note)"])
