@@ -121,18 +121,15 @@ package enum Optimisation {
             try folder.items().contains { $0.name == draftWeights }
             ? folder.facts(of: draftWeights).byteCount : 0
         if weightBytes < externalBytesMin {
-            try folder.removeFile(draftWeights)
-            try folder.removeFile(draftModel)
+            let path = destination + "/" + ModelEntry.modelFileName
             try OnnxOptimiser.save(
-                source, to: destination + "/" + ModelEntry.modelFileName, weights: nil,
-                externalBytesMin: 0, environment: environment)
-            // Weights of branches and constants stay where they are.
-            let left = try ExternalData.locations(in: folder.file(ModelEntry.modelFileName))
-            guard left.isEmpty else {
-                throw ModelFault(
-                    "the engine leaves weights in the file '\(left.joined(separator: "', '"))'")
+                source, to: path, weights: nil, externalBytesMin: 0, environment: environment)
+            // What was outside before, the engine leaves there: then it gets a weights file all the same.
+            if try ExternalData.locations(in: folder.file(ModelEntry.modelFileName)).isEmpty {
+                try folder.removeFile(draftWeights)
+                return try folder.removeFile(draftModel)
             }
-            return
+            try folder.removeFile(ModelEntry.modelFileName)
         }
         guard let model = try folder.file(draftModel).readAll(byteCountMax: 2 << 30) else {
             throw ModelFault("the optimised graph has more than 2 GiB")

@@ -101,15 +101,15 @@ package enum Probe {
         } else if let inputs = try sample(proof, &report) {
             try time(proof, inputs, warmRuns, &report)
         }
+        if let parity = cases.parity {
+            report.distances = parity.distances(from: try proof.run(parity.inputs))
+        }
         for (index, golden) in cases.golden.enumerated() {
             if let difference = golden.difference(from: try proof.run(golden.inputs)) {
                 report.fault = "golden case \(index + 1): \(difference)"
                 return
             }
             report.cases += 1
-        }
-        if let parity = cases.parity {
-            report.distances = parity.distances(from: try proof.run(parity.inputs))
         }
     }
 

@@ -120,7 +120,8 @@ import Testing
                     "models", "import", Self.fixture("external.onnx"), "--name", "flat",
                     "--models", models.path, "--json"))
             let flatNames = flat.files.map(\.name)
-            #expect(flat.optimised && flatNames == ["model.onnx"])
+            #expect(flat.optimised && flatNames == ["model.onnx", "model.weights"])
+            #expect(flat.measured.mapped && flat.weights?.alignment == 65_536)
             // The engine does not move the weights of a branch: the model stays as it is.
             let nested = try Report.of(
                 try await Command.run(
@@ -236,6 +237,40 @@ import Testing
             #expect(next.version <= 2)
             let holds = try await Command.run("models", "verify", "line", "--models", models.path)
             #expect(holds.status == 0)
+        }
+    }
+
+    @Test func anotherImportAtWorkIsLeftAlone() async throws {
+        try await withTemporaryFolder { folder in
+            let models = folder.appending(path: "models")
+            let process = Process()
+            process.executableURL = URL(filePath: Paths.binary)
+            process.arguments = [
+                "models", "import", Self.fixture("endless.onnx"), "--name", "endless", "--models",
+                models.path, "--limit-time", "60s",
+            ]
+            process.standardError = FileHandle.nullDevice
+            process.standardOutput = FileHandle.nullDevice
+            try process.run()
+            defer { kill(process.processIdentifier, SIGKILL) }
+            func hidden() throws -> [String] {
+                guard FileManager.default.fileExists(atPath: models.path) else { return [] }
+                return try Self.names(models).filter { $0.hasPrefix(".import-") }
+            }
+            try await eventually("the first import is at work") { try hidden().count == 1 }
+            let busy = try hidden()
+            _ = try Report.of(
+                try await Command.run(
+                    "models", "import", Self.fixture("linear.onnx"), "--name", "line", "--models",
+                    models.path, "--json"))
+            #expect(try hidden() == busy, "a folder whose process lives stays")
+            kill(process.processIdentifier, SIGKILL)
+            try await eventually("its end") { !process.isRunning }
+            let again = try await Command.run(
+                "models", "import", Self.fixture("linear.onnx"), "--name", "line", "--models",
+                models.path)
+            #expect(again.status == 0)
+            #expect(try hidden().isEmpty)
         }
     }
 
