@@ -154,7 +154,7 @@ let package = Package(
         tests(
             "OutsideTests",
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
-        tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
+        tests("GatewayTests", ["Gateway", "Contract", "Shards", nio, posix, logging]),
         tests(
             "SluiceClientTests",
             [

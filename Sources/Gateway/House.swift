@@ -78,6 +78,7 @@ package final class House: Sendable {
                 services: [
                     // Stopped from the last to the first.
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
+                    .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
@@ -113,6 +114,7 @@ struct Rooms: Sendable {
     let walk: Walk
     let gate: GateService
     let repository: RepositoryWatch
+    let seals: SealKeeper
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -121,9 +123,11 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
+        let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
+        seals.recall()
         let fleet = Fleet(
-            settings: ShardSettings(settings.shards, settings.memory),
-            engine: try engine(settings, logger: logger),
+            settings: ShardSettings(settings.shards, settings.memory, settings.models.rules),
+            engine: try engine(settings, inspector: seals.inspector, logger: logger),
             observer: FleetLog(logger: logger))
         let repository = RepositoryWatch(
             repository: FolderRepository(
@@ -131,6 +135,7 @@ struct Rooms: Sendable {
                 requiresManifest: settings.models.requiresManifest),
             registry: registry, fleet: fleet, interval: settings.models.poll, logger: logger)
         try await repository.refresh(isFirst: true)
+        fleet.keepWarm { registry.defaults }
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
         admission.tokenBytes = settings.limits.tokenBytes
@@ -147,18 +152,18 @@ struct Rooms: Sendable {
         fleet.start()
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
-            repository: repository, fleet: fleet, issuers: issuers, group: group)
+            repository: repository, seals: seals, fleet: fleet, issuers: issuers, group: group)
     }
 
-    private static func engine(_ settings: Settings, logger: Logger) throws -> OnnxEngine {
+    private static func engine(
+        _ settings: Settings, inspector: FolderInspector, logger: Logger
+    ) throws -> OnnxEngine {
         var environment = OnnxEnvironmentSettings()
         environment.library = settings.engine.library
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(
-                try OnnxEnvironment(environment),
-                inspector: FolderInspector())
+            return OnnxEngine(try OnnxEnvironment(environment), inspector: inspector)
         } catch {
             throw GatewayError(.configuration, error.description)
         }
@@ -166,9 +171,12 @@ struct Rooms: Sendable {
 
     /// Ends what has threads or files, after the doors are closed.
     func close(logger: Logger) async {
+        // Gigabytes that a loader is reading are not waited for.
+        seals.inspector.stop()
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
         }
+        await seals.keep()
         do {
             try await issuers.close()
         } catch {
@@ -187,7 +195,7 @@ struct GateService: Service {
 }
 
 extension ShardSettings {
-    init(_ settings: ShardingSettings, _ memory: MemorySettings) {
+    init(_ settings: ShardingSettings, _ memory: MemorySettings, _ rules: [ModelRule]) {
         self.init(cores: System.coreCount)
         count = settings.count ?? count
         loaders = settings.loaders ?? loaders
@@ -200,5 +208,8 @@ extension ShardSettings {
         self.memory.mapped = memory.mapped.map { UInt64($0) } ?? allowed / 2
         awakeMin = memory.awakeMin
         idleMax = memory.idle
+        promotes = memory.promote
+        loadsWarn = UInt64(memory.loadsWarn)
+        self.rules = rules
     }
 }

@@ -100,6 +100,13 @@ extension ModelAccount {
         sinceEviction = ModelAccount.time(message.evictedMsAgo)
         evictedFor = message.evictedFor
         failure = message.failure
+        isMapped = message.mapped
+        promotedFor = ModelAccount.time(message.promotedMs)
+        promotedBytes = message.promotedBytes
+        promotionSaving = message.promotionSaving
+        isKeptWarm = message.keptWarm
+        idleLimit = ModelAccount.time(message.idleMs)
+        promotionNote = message.promotionNote
     }
 
     /// 0 is "never".
@@ -135,6 +142,7 @@ extension FleetAccount {
         calls = fleet.calls
         coldCalls = fleet.coldCalls
         loadsLastHour = fleet.loadsLastHour
+        loadsWarn = fleet.loadsWarn
         missCurve = fleet.missCurve.map {
             MissPoint(extraBytes: $0.extraBytes, coldShare: $0.coldShare)
         }

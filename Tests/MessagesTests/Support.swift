@@ -218,6 +218,13 @@ struct Seeded: RandomNumberGenerator {
         account.sinceEviction = past()
         account.evictedFor = text()
         account.failure = text(60)
+        account.isMapped = chance()
+        account.promotedFor = past()
+        account.promotedBytes = number()
+        account.promotionSaving = share()
+        account.isKeptWarm = chance()
+        account.idleMax = past() ?? .zero
+        account.promotionNote = text()
         return account
     }
 
@@ -230,6 +237,7 @@ struct Seeded: RandomNumberGenerator {
         account.calls = number()
         account.coldCalls = number()
         account.loadsLastHour = number()
+        account.loadsWarn = number()
         account.missCurve = (0..<below(5)).map { _ in
             MissPoint(extraBytes: number(), coldShare: share())
         }
