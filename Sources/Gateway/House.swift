@@ -80,6 +80,7 @@ package final class House: Sendable {
                 services: [
                     // Stopped from the last to the first.
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
+                    .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
@@ -118,6 +119,7 @@ struct Rooms: Sendable {
     let gate: GateService
     let repository: RepositoryWatch
     let fence: Fence
+    let seals: SealKeeper
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -126,7 +128,7 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
-        let shards = ShardSettings(settings.shards, settings.memory)
+        let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
             state: settings.state,
             // Shards, loaders, and the desks of the event loops.
@@ -134,8 +136,11 @@ struct Rooms: Sendable {
             now: Int64(Date().timeIntervalSince1970), logger: logger)
         let versions = try Versions.open(
             state: settings.state, registry: registry, fence: fence, logger: logger)
+        let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
+        seals.recall()
+        let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
-            settings: shards, engine: try engine(settings, logger: logger),
+            settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
             observer: FleetLog(logger: logger, versions: versions), journal: fence)
         let repository = RepositoryWatch(
             repository: FolderRepository(
@@ -144,6 +149,7 @@ struct Rooms: Sendable {
             registry: registry, versions: versions, fleet: fleet, interval: settings.models.poll,
             logger: logger)
         try await repository.refresh(isFirst: true)
+        fleet.keepWarm { registry.defaults }
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
         admission.tokenBytes = settings.limits.tokenBytes
@@ -161,25 +167,28 @@ struct Rooms: Sendable {
         try await versions.start(fleet, on: group.next())
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
-            repository: repository, fence: fence, fleet: fleet, issuers: issuers, group: group)
+            repository: repository, fence: fence, seals: seals, fleet: fleet, issuers: issuers,
+            group: group)
     }
 
-    private static func engine(_ settings: Settings, logger: Logger) throws -> OnnxEngine {
+    private static func engine(
+        _ settings: Settings, inspector: any ModelInspector, logger: Logger
+    ) throws -> OnnxEngine {
         var environment = OnnxEnvironmentSettings()
         environment.library = settings.engine.library
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(
-                try OnnxEnvironment(environment), inspector: inspector(settings, logger: logger))
+            return OnnxEngine(try OnnxEnvironment(environment), inspector: inspector)
         } catch {
             throw GatewayError(.configuration, error.description)
         }
     }
 
     /// Who looks at a model's files before the engine opens them.
-    private static func inspector(_ settings: Settings, logger: Logger) -> any ModelInspector {
-        let files = FolderInspector()
+    private static func inspector(
+        _ settings: Settings, files: FolderInspector, logger: Logger
+    ) -> any ModelInspector {
         guard settings.models.trial.time > .zero else { return files }
         var program = WorkshopProgram.current()
         program.library = settings.engine.library ?? program.library
@@ -193,10 +202,13 @@ struct Rooms: Sendable {
 
     /// Ends what has threads or files, after the doors are closed.
     func close(logger: Logger) async {
+        // Gigabytes that a loader is reading are not waited for.
+        seals.inspector.stop()
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
         }
         fence.end()
+        await seals.keep()
         do {
             try await issuers.close()
         } catch {
@@ -215,7 +227,7 @@ struct GateService: Service {
 }
 
 extension ShardSettings {
-    init(_ settings: ShardingSettings, _ memory: MemorySettings) {
+    init(_ settings: ShardingSettings, _ memory: MemorySettings, _ rules: [ModelRule]) {
         self.init(cores: System.coreCount)
         count = settings.count ?? count
         loaders = settings.loaders ?? loaders
@@ -228,5 +240,8 @@ extension ShardSettings {
         self.memory.mapped = memory.mapped.map { UInt64($0) } ?? allowed / 2
         awakeMin = memory.awakeMin
         idleMax = memory.idle
+        promotes = memory.promote
+        loadsWarn = UInt64(memory.loadsWarn)
+        self.rules = rules
     }
 }

@@ -2,6 +2,7 @@
 // part as values. sluice.example.yaml shows every key.
 
 package import Contract
+package import Shards
 
 /// The settings of a gateway. The defaults serve the folder `./models` with an issuer and a certificate of its own.
 package struct Settings: Sendable, Equatable {
@@ -55,6 +56,8 @@ package struct ModelSettings: Sendable, Equatable {
     /// Whether a version without a manifest.json does not exist.
     package var requiresManifest = false
     package var trial = TrialSettings()
+    /// What is wanted of some models' memory; of several rules that name a model the first counts.
+    package var rules: [ModelRule] = []
 
     package init() {}
 }
@@ -78,6 +81,10 @@ package struct MemorySettings: Sendable, Equatable {
     package var awakeMin = Nanoseconds.seconds(1)
     /// A model that was not called for this long goes to sleep; zero: none does before its memory is wanted.
     package var idle = Nanoseconds.zero
+    /// Whether mapped models that stay hot get a second, faster session while there is memory to spare.
+    package var promote = true
+    /// Loads in an hour from which on a warning is logged; zero: never.
+    package var loadsWarn = 60
 
     package init() {}
 }
