@@ -1,6 +1,7 @@
 // `models.rules` in the settings: what is read, and what every mistake is told.
 
 import Contract
+import Foundation
 import Gateway
 import Shards
 import Testing
