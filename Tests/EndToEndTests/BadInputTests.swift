@@ -53,7 +53,11 @@ import Testing
         let settings = "limits:\n  connections_per_address: 3\n"
         try await withGateway(settings: settings) { gateway in
             var held: [RawConnection] = []
-            for _ in 0..<3 { held.append(try await RawConnection.open(to: gateway)) }
+            // Greeted: one that says nothing is closed after five seconds.
+            let token = try await gateway.token()
+            for _ in 0..<3 {
+                held.append(try await RawConnection.greeted(to: gateway, token: token).connection)
+            }
             await #expect(throws: (any Error).self) {
                 _ = try await RawConnection.open(to: gateway)
             }

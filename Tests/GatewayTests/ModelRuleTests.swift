@@ -54,7 +54,7 @@ import Testing
             ),
             ("- { match: iris, pin: true, time_zone: UTC }", "means nothing without keep_warm"),
             ("- { match: iris, pin: maybe }", "'maybe' must be true or false"),
-            ("- { match: iris, pinned: true }", "did you mean models.rules.0.pin?"),
+            ("- { match: iris, pins: true }", "did you mean models.rules.0.pin?"),
             ("- iris", "must be a list of rules, each with a match"),
         ])
     func wrongRulesSayWhy(rule: String, says: String) {
@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test func tooManyRules() {
-        let rule = "    - { match: iris, pin: true }\n"
+        let rule = "    - match: iris\n      pin: true\n"
         let yaml = "models:\n  rules:\n" + String(repeating: rule, count: 257)
         #expect(faults(yaml).contains { $0.contains("has more than 256 rules") })
     }
