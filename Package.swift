@@ -104,7 +104,10 @@ let package = Package(
         room("Issuer", ["Contract", "TLS", grdb]),
         room(
             "Outside",
-            ["Contract", "TLS", "Catalogue", "Files", httpClient, nio, nioSSL, http, logging]),
+            [
+                "Contract", "TLS", "Catalogue", "Files", httpClient, nio, posix, nioSSL, http,
+                logging,
+            ]),
 
         // House
         room(

@@ -36,6 +36,8 @@ package final class Registry: Sendable {
 
     private let shelf = Mutex(Shelf())
     private let change = Atomic<UInt64>(0)
+    /// Why a model that is unknown may exist all the same; nil when the repository has been looked at.
+    private let gap = Mutex<String?>(nil)
 
     package init() {}
 
@@ -97,9 +99,7 @@ extension Registry {
     /// empty. Throws NOT_FOUND, INVALID_ARGUMENT for a version that is no version.
     package func versions(of name: String, version: String) throws(CallFailure) -> [ModelEntry] {
         guard version.isEmpty else { return [try known(name: name, version: version).entry] }
-        guard let family = shelf.withLock({ $0.families[name] }) else {
-            throw Registry.notFound(name)
-        }
+        guard let family = shelf.withLock({ $0.families[name] }) else { throw unknown(name) }
         return family.entries
     }
 
@@ -118,7 +118,7 @@ extension Registry {
             let entry = number == 0 ? family.entries.last : family.entry(numbered: number)
             return (entry, family.unloaded)
         }
-        guard let found else { throw Registry.notFound(name) }
+        guard let found else { throw unknown(name) }
         guard let entry = found.entry else {
             throw CallFailure(
                 .notFound, .modelNotFound,
@@ -133,6 +133,19 @@ extension Registry {
             .notFound, .modelNotFound, "model \(Wording.quoted(name)) is not known",
             notStarted: true)
     }
+
+    /// What is answered for a name that is not known, or not this caller's: NOT_FOUND, or UNAVAILABLE while nobody
+    /// can say which models there are.
+    package func unknown(_ name: String) -> CallFailure {
+        guard let reason = gap.withLock({ $0 }) else { return Registry.notFound(name) }
+        return CallFailure(
+            .unavailable, .storeUnavailable,
+            "model \(Wording.quoted(name)) is not known: \(reason)", notStarted: true,
+            retryAfter: .seconds(1))
+    }
+
+    /// - Parameter reason: half a sentence, while the repository has never been looked at; nil once it has.
+    package func mayMiss(_ reason: String?) { gap.withLock { $0 = reason } }
 
     private static func badVersion(_ name: String, _ version: String) -> CallFailure {
         CallFailure(

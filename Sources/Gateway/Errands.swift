@@ -61,8 +61,9 @@ extension Journey {
         }
         let needsModel: Bool =
             switch call.method {
-            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload, .modelControl:
+            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload:
                 true
+            case .modelControl: question.control != .refresh
             default: false
             }
         guard !needsModel || !call.model.isEmpty else {

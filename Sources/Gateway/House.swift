@@ -79,6 +79,7 @@ package final class House: Sendable {
                     // Stopped from the last to the first.
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
+                    .init(service: rooms.fetches, successTerminationBehavior: .ignore),
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
@@ -113,6 +114,8 @@ struct Rooms: Sendable {
     let walk: Walk
     let gate: GateService
     let repository: RepositoryWatch
+    let fetches: FetchService
+    private let source: ModelSource
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -121,16 +124,31 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
+        let inspector = FolderInspector()
+        let source = try ModelSource.open(
+            settings, inspector: inspector, group: group, logger: logger)
+        do {
+            return try await open(
+                settings, source: source, inspector: inspector, registry: registry, group: group,
+                logger: logger)
+        } catch {
+            try await source.close()
+            throw error
+        }
+    }
+
+    private static func open(
+        _ settings: Settings, source: ModelSource, inspector: FolderInspector, registry: Registry,
+        group: MultiThreadedEventLoopGroup, logger: Logger
+    ) async throws -> Rooms {
         let fleet = Fleet(
             settings: ShardSettings(settings.shards, settings.memory),
-            engine: try engine(settings, logger: logger),
-            observer: FleetLog(logger: logger))
+            engine: try engine(settings, inspector: inspector, logger: logger),
+            observer: FleetLog(logger: logger), fetcher: source.fetcher)
         let repository = RepositoryWatch(
-            repository: FolderRepository(
-                path: settings.models.repository,
-                requiresManifest: settings.models.requiresManifest),
-            registry: registry, fleet: fleet, interval: settings.models.poll, logger: logger)
-        try await repository.refresh(isFirst: true)
+            repository: source.repository, registry: registry, fleet: fleet,
+            interval: settings.models.poll, logger: logger)
+        try await repository.start()
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
         admission.tokenBytes = settings.limits.tokenBytes
@@ -139,26 +157,27 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
             limits: admission, key: Cryptography.randomBytes(32),
-            unknownModel: Registry.notFound)
+            unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, fleet: fleet, readiness: readiness,
-            group: group)
+            repository: repository, group: group)
         fleet.start()
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
-            repository: repository, fleet: fleet, issuers: issuers, group: group)
+            repository: repository, fetches: FetchService(fetcher: source.fetcher),
+            source: source, fleet: fleet, issuers: issuers, group: group)
     }
 
-    private static func engine(_ settings: Settings, logger: Logger) throws -> OnnxEngine {
+    private static func engine(
+        _ settings: Settings, inspector: FolderInspector, logger: Logger
+    ) throws -> OnnxEngine {
         var environment = OnnxEnvironmentSettings()
         environment.library = settings.engine.library
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(
-                try OnnxEnvironment(environment),
-                inspector: FolderInspector())
+            return OnnxEngine(try OnnxEnvironment(environment), inspector: inspector)
         } catch {
             throw GatewayError(.configuration, error.description)
         }
@@ -168,6 +187,11 @@ struct Rooms: Sendable {
     func close(logger: Logger) async {
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
+        }
+        do {
+            try await source.close()
+        } catch {
+            logger.warning("the models' store did not close", metadata: ["error": "\(error)"])
         }
         do {
             try await issuers.close()

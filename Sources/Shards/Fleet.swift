@@ -47,7 +47,7 @@ package final class Fleet: Sendable {
     package init(
         settings: ShardSettings, engine: any ModelEngine,
         observer: any FleetObserver = SilentObserver(),
-        clock: Clock = .system
+        clock: Clock = .system, fetcher: (any ModelFetcher)? = nil
     ) {
         precondition(settings.count > 0 && settings.loaders > 0, "a fleet needs threads")
         self.settings = settings
@@ -56,7 +56,8 @@ package final class Fleet: Sendable {
         self.clock = clock
         dispatcher = Dispatcher(settings)
         loaders = Loaders(
-            settings, engine: engine, observer: observer, dispatcher: dispatcher, clock: clock)
+            settings, engine: engine, observer: observer, dispatcher: dispatcher, clock: clock,
+            fetcher: fetcher)
     }
 
     // MARK: - Calls

@@ -22,8 +22,9 @@ final class Loaders: Sendable {
 
     private let settings: ShardSettings
     private let engine: any ModelEngine
-    private let observer: any FleetObserver
-    private let clock: Clock
+    let observer: any FleetObserver
+    let clock: Clock
+    let fetcher: (any ModelFetcher)?
     let dispatcher: Dispatcher
     let treasury: Treasury
     private let queue = Mutex(Queue())
@@ -31,20 +32,21 @@ final class Loaders: Sendable {
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: Clock
+        dispatcher: Dispatcher, clock: Clock, fetcher: (any ModelFetcher)? = nil
     ) {
         self.settings = settings
         self.engine = engine
         self.observer = observer
         self.dispatcher = dispatcher
         self.clock = clock
+        self.fetcher = fetcher
         treasury = Treasury(settings)
     }
 
     // MARK: - Asking
 
-    /// The model's residency has said that a load is to start.
-    func load(_ resident: Resident) {
+    /// The model's files are here (``load(_:)``): a loader is asked.
+    func enqueue(_ resident: Resident) {
         let isTaken = queue.withLock { queue in
             guard !queue.isClosed, queue.loads < settings.loadsMax else { return false }
             queue.loads += 1
@@ -64,7 +66,7 @@ final class Loaders: Sendable {
     }
 
     /// The load does not begin: nothing is remembered of it.
-    private func refuse(_ resident: Resident, _ failure: CallFailure) {
+    func refuse(_ resident: Resident, _ failure: CallFailure) {
         let (waiters, leavers) = resident.loadRefused()
         for waiter in waiters { waiter.fail(failure) }
         for leaver in leavers { leaver.tellGone() }

@@ -66,6 +66,8 @@ package final class Resident: Sendable {
     private let inlineBarredUntil = Atomic<UInt64>(0)
     /// Kept in memory once it is awake, whatever needs room.
     let isPinned = Atomic<Bool>(false)
+    /// While its files are needed: from before a load until the model has left.
+    private let files = Mutex<(any FilesHold)?>(nil)
     private let state: Mutex<State>
     let loaders: Loaders
 
@@ -175,6 +177,19 @@ package final class Resident: Sendable {
         }
     }
 
+    /// Nil: nobody takes them away, or they are needed no more.
+    func keepFiles(by hold: (any FilesHold)?) {
+        // Let go of outside of the lock.
+        let before = files.withLock { files in
+            defer { files = hold }
+            return files
+        }
+        withExtendedLifetime(before) {}
+    }
+
+    /// Who waits for it to come.
+    var waiters: [Waiter] { state.withLock { $0.stay.waiters } }
+
     var isWanted: Bool { state.withLock { $0.stay.isWanted(\.isGivenUp) } }
 
     // MARK: - Leases
@@ -211,7 +226,8 @@ package final class Resident: Sendable {
     }
 
     func loadRefused() -> (waiters: [Waiter], leavers: [Waiter]) {
-        state.withLock { $0.stay.loadRefused() }
+        keepFiles(by: nil)
+        return state.withLock { $0.stay.loadRefused() }
     }
 
     func loadEnded(_ awake: AwakeModel, took time: Nanoseconds, now: Instant) -> (
@@ -229,7 +245,8 @@ package final class Resident: Sendable {
     func loadFailed(_ failure: CallFailure, now: Instant) -> (
         waiters: [Waiter], leavers: [Waiter], retryAfter: Nanoseconds
     ) {
-        state.withLock { $0.stay.loadFailed(failure, now: now) }
+        keepFiles(by: nil)
+        return state.withLock { $0.stay.loadFailed(failure, now: now) }
     }
 
     func leave(_ leaver: Waiter, forever: Bool) -> Stay.Departure {
@@ -240,6 +257,7 @@ package final class Resident: Sendable {
 
     func released() -> (leavers: [Waiter], startLoad: Bool) {
         estimates.forget()
+        keepFiles(by: nil)
         return state.withLock {
             $0.history.awakeSince = nil
             return $0.stay.released()

@@ -8,6 +8,7 @@ struct Models: AsyncParsableCommand {
         abstract: "List, show and move the models of a running gateway.",
         subcommands: [
             List.self, Show.self, Load.self, Unload.self, Sleep.self, Pin.self, Unpin.self,
+            Refresh.self,
             Why.self,
         ])
 

@@ -50,7 +50,11 @@ typedef enum _Sluice__V1__ModelControlRequest__Action {
    * Keeps the model in memory once it is awake, whatever needs room.
    */
   SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN = 2,
-  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN = 3
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN = 3,
+  /*
+   * Looks now for models that came, changed or went; names no model.
+   */
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION)
 } Sluice__V1__ModelControlRequest__Action;
 typedef enum _Sluice__V1__Method {
@@ -425,7 +429,7 @@ struct  Sluice__V1__HealthStatus
 
 
 /*
- * The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant.
+ * The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant (REFRESH: none).
  */
 struct  Sluice__V1__ModelControlRequest
 {

@@ -1,0 +1,35 @@
+// When the repository is looked at next. A value: time and chance come from outside.
+
+import Contract
+
+/// Every `interval` while it answers; sooner and then ever later while it does not.
+struct PollPlan: Sendable {
+    /// Zero: only until the first look has succeeded.
+    private let interval: Nanoseconds
+    private var failures: UInt64 = 0
+    private var hasSucceeded = false
+
+    /// The wait after the first failure, and the longest.
+    static let first = Nanoseconds.seconds(1)
+    static let longest = Nanoseconds.seconds(60)
+
+    init(interval: Nanoseconds) { self.interval = interval }
+
+    mutating func looked(succeeded: Bool) {
+        failures = succeeded ? 0 : min(failures + 1, 32)
+        if succeeded { hasSucceeded = true }
+    }
+
+    /// Nil: not again by itself.
+    /// - Parameter chance: 0..<1; many gateways that lost one store do not come back to it together.
+    func wait(chance: Double) -> Nanoseconds? {
+        if failures == 0 {
+            guard interval > .zero else { return hasSucceeded ? nil : PollPlan.first }
+            // A tenth earlier or later.
+            return Nanoseconds(UInt64(Double(interval.count) * (0.9 + 0.2 * chance)))
+        }
+        let doubled = PollPlan.first.count << min(failures - 1, 20)
+        let whole = min(doubled, PollPlan.longest.count)
+        return Nanoseconds(whole / 2 + UInt64(Double(whole / 2) * chance))
+    }
+}
