@@ -37,7 +37,8 @@ import Testing
                 case .repositoryIndex: question.readyOnly = random.chance()
                 case .repositoryLoad, .repositoryUnload: question.model = random.text()
                 case .modelControl:
-                    question.control = ModelControl.allCases[random.below(ModelControl.allCases.count)]
+                    question.control =
+                        ModelControl.allCases[random.below(ModelControl.allCases.count)]
                 default: break
                 }
                 let message = encoded { question.encode(for: method, into: &$0) }

@@ -1,28 +1,28 @@
 // When the repository is looked at next. A value: time and chance come from outside.
 
-import Contract
+package import Contract
 
 /// Every `interval` while it answers; sooner and then ever later while it does not.
-struct PollPlan: Sendable {
+package struct PollPlan: Sendable {
     /// Zero: only until the first look has succeeded.
     private let interval: Nanoseconds
     private var failures: UInt64 = 0
     private var hasSucceeded = false
 
     /// The wait after the first failure, and the longest.
-    static let first = Nanoseconds.seconds(1)
-    static let longest = Nanoseconds.seconds(60)
+    package static let first = Nanoseconds.seconds(1)
+    package static let longest = Nanoseconds.seconds(60)
 
-    init(interval: Nanoseconds) { self.interval = interval }
+    package init(interval: Nanoseconds) { self.interval = interval }
 
-    mutating func looked(succeeded: Bool) {
+    package mutating func looked(succeeded: Bool) {
         failures = succeeded ? 0 : min(failures + 1, 32)
         if succeeded { hasSucceeded = true }
     }
 
     /// Nil: not again by itself.
     /// - Parameter chance: 0..<1; many gateways that lost one store do not come back to it together.
-    func wait(chance: Double) -> Nanoseconds? {
+    package func wait(chance: Double) -> Nanoseconds? {
         if failures == 0 {
             guard interval > .zero else { return hasSucceeded ? nil : PollPlan.first }
             // A tenth earlier or later.

@@ -1,8 +1,8 @@
 // The models in a bucket, PREFIX/NAME/VERSION/ (DESIGN.md section 6): read into values for the catalogue. Only manifests
 // are read, and each once for every state of its version's objects; the rest is fetched when it is called (BucketFetcher).
 
-import Catalogue
-import Contract
+package import Catalogue
+package import Contract
 package import Logging
 import NIOPosix
 import Synchronization
@@ -82,7 +82,8 @@ package final class BucketRepository: ModelRepository {
         for version in survey.versions {
             let place = Place(name: version.name, version: version.version)
             guard version.hasManifest else {
-                survey.note("'\(version.name)/\(version.version)' is passed over: it has no manifest.json")
+                survey.note(
+                    "'\(version.name)/\(version.version)' is passed over: it has no manifest.json")
                 continue
             }
             if let known = before[place], known.known.token == version.token {
@@ -96,7 +97,8 @@ package final class BucketRepository: ModelRepository {
             switch outcome {
             case .success(let item): found[place] = item
             case .failure(let trouble):
-                survey.note("'\(version.name)/\(version.version)': its manifest.json: \(trouble.why)")
+                survey.note(
+                    "'\(version.name)/\(version.version)': its manifest.json: \(trouble.why)")
                 // Better the state before than none, until it can be read.
                 if let known = before[place] { found[place] = known }
             }
@@ -219,18 +221,18 @@ package final class BucketRepository: ModelRepository {
 }
 
 /// Makes versions of a bucket's objects. A value.
-struct BucketSurvey {
-    struct Version: Sendable {
-        var name: ModelName
-        var version: ModelVersion
+package struct BucketSurvey {
+    package struct Version: Sendable {
+        package var name: ModelName
+        package var version: ModelVersion
         /// Sizes by the name within the version.
-        var files: [String: UInt64] = [:]
-        var hasManifest = false
+        package var files: [String: UInt64] = [:]
+        package var hasManifest = false
         /// FNV-1a over names, sizes and ETags: only tells states apart that one version has had.
         fileprivate var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         fileprivate var count: UInt64 = 0
 
-        var token: ChangeToken { ChangeToken([hash, count]) }
+        package var token: ChangeToken { ChangeToken([hash, count]) }
 
         fileprivate mutating func add(_ name: String, _ object: ListedObject) {
             files[name] = object.byteCount
@@ -242,18 +244,18 @@ struct BucketSurvey {
         }
     }
 
-    let prefix: String
-    private(set) var notes: [String] = []
+    package let prefix: String
+    package private(set) var notes: [String] = []
     private var found: [String: Version] = [:]
 
-    init(prefix: String) { self.prefix = prefix }
+    package init(prefix: String) { self.prefix = prefix }
 
     /// In the order of names and versions.
-    var versions: [Version] {
+    package var versions: [Version] {
         found.values.sorted { ($0.name, $0.version) < ($1.name, $1.version) }
     }
 
-    mutating func visit(_ object: ListedObject) {
+    package mutating func visit(_ object: ListedObject) {
         guard object.key.hasPrefix(prefix) else { return }
         let parts = object.key.dropFirst(prefix.count)
             .split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)

@@ -172,7 +172,7 @@ package final class CacheFolder: Sendable {
         return Hold(self, key)
     }
 
-    var usedBytes: UInt64 { ledger.withLock { $0.used } }
+    package var usedBytes: UInt64 { ledger.withLock { $0.used } }
 
     private final class Hold: FilesHold {
         private let cache: CacheFolder

@@ -2,25 +2,25 @@
 // held or being fetched. A value: the folder (CacheFolder) does on disk what it says.
 
 /// Versions by the name of their folder in the cache. Times only order: larger is later.
-struct CacheLedger: Sendable {
-    enum Standing: Sendable, Equatable {
+package struct CacheLedger: Sendable {
+    package enum Standing: Sendable, Equatable {
         /// Some of its bytes are there, from a fetch that ended early.
         case partial
         case fetching
         case complete
     }
 
-    struct Item: Sendable, Equatable {
-        var bytes: UInt64
-        var standing: Standing
-        var lastUse: Int64
+    package struct Item: Sendable, Equatable {
+        package var bytes: UInt64
+        package var standing: Standing
+        package var lastUse: Int64
         /// Models in memory that came from it.
-        var holds = 0
+        package var holds = 0
 
         var canGo: Bool { holds == 0 && standing != .fetching }
     }
 
-    enum Room: Sendable, Equatable {
+    package enum Room: Sendable, Equatable {
         /// These must go first; the ledger has forgotten them already.
         case granted(evict: [String])
         /// It alone is larger than the budget.
@@ -29,24 +29,24 @@ struct CacheLedger: Sendable {
         case full(inUse: UInt64)
     }
 
-    let budget: UInt64
-    private(set) var items: [String: Item] = [:]
+    package let budget: UInt64
+    package private(set) var items: [String: Item] = [:]
 
-    init(budget: UInt64) { self.budget = budget }
+    package init(budget: UInt64) { self.budget = budget }
 
-    var used: UInt64 { items.values.reduce(0) { $0 &+ $1.bytes } }
+    package var used: UInt64 { items.values.reduce(0) { $0 &+ $1.bytes } }
 
     /// Something that was there at start. Replaces what was known by that name.
-    mutating func found(_ key: String, bytes: UInt64, isComplete: Bool, lastUse: Int64) {
+    package mutating func found(_ key: String, bytes: UInt64, isComplete: Bool, lastUse: Int64) {
         items[key] = Item(
             bytes: bytes, standing: isComplete ? .complete : .partial, lastUse: lastUse)
     }
 
     /// Who has to go at start, because the budget is smaller than before.
-    mutating func overdrawn() -> [String] { evict(until: budget, sparing: nil) }
+    package mutating func overdrawn() -> [String] { evict(until: budget, sparing: nil) }
 
     /// Room for a version that will be fetched.
-    mutating func reserve(_ key: String, bytes: UInt64, now: Int64) -> Room {
+    package mutating func reserve(_ key: String, bytes: UInt64, now: Int64) -> Room {
         guard bytes <= budget else { return .tooLarge }
         precondition(items[key]?.standing != .fetching, "a version is fetched once at a time")
         let inUse = items.reduce(UInt64(0)) { sum, item in
@@ -73,14 +73,14 @@ struct CacheLedger: Sendable {
     }
 
     /// All of it has come. One hold is out for whoever fetched it.
-    mutating func completed(_ key: String, now: Int64) {
+    package mutating func completed(_ key: String, now: Int64) {
         items[key]?.standing = .complete
         items[key]?.lastUse = now
         items[key]?.holds += 1
     }
 
     /// The fetch ended early and left so many bytes.
-    mutating func abandoned(_ key: String, bytes: UInt64) {
+    package mutating func abandoned(_ key: String, bytes: UInt64) {
         if bytes == 0 {
             items[key] = nil
         } else {
@@ -90,21 +90,21 @@ struct CacheLedger: Sendable {
     }
 
     /// False when it is not there as a whole.
-    mutating func hold(_ key: String, now: Int64) -> Bool {
+    package mutating func hold(_ key: String, now: Int64) -> Bool {
         guard items[key]?.standing == .complete else { return false }
         items[key]?.holds += 1
         items[key]?.lastUse = now
         return true
     }
 
-    mutating func release(_ key: String) {
+    package mutating func release(_ key: String) {
         guard let holds = items[key]?.holds else { return }
         precondition(holds > 0, "a hold ended that was not out")
         items[key]?.holds -= 1
     }
 
     /// Somebody else removed it. One that is in use stays known until it is not.
-    mutating func forget(_ key: String) {
+    package mutating func forget(_ key: String) {
         if items[key]?.canGo == true { items[key] = nil }
     }
 }

@@ -1,7 +1,7 @@
 // The keys to a bucket: from the environment, from files the settings name, or from the shared AWS credentials file.
 // Files are read again for each listing, so that keys can be changed without a restart.
 
-import Contract
+package import Contract
 import Files
 import Synchronization
 
@@ -18,28 +18,28 @@ package struct CredentialPlaces: Sendable, Equatable {
 }
 
 /// The keys in force. Any thread may ask; ``refresh()`` blocks.
-final class CredentialSource: Sendable {
+package final class CredentialSource: Sendable {
     static let fileBytesMax = 64 << 10
 
     private let places: CredentialPlaces
     private let environment: [String: String]
     private let current = Mutex<StoreCredentials?>(nil)
 
-    init(_ places: CredentialPlaces, environment: [String: String]) {
+    package init(_ places: CredentialPlaces, environment: [String: String]) {
         self.places = places
         self.environment = environment
     }
 
     /// Reads them anew. Throws CONFIGURATION, naming the place.
     @discardableResult
-    func refresh() throws(GatewayError) -> StoreCredentials {
+    package func refresh() throws(GatewayError) -> StoreCredentials {
         let found = try read()
         current.withLock { $0 = found }
         return found
     }
 
     /// Those of the last ``refresh()``, or read now.
-    func credentials() throws(GatewayError) -> StoreCredentials {
+    package func credentials() throws(GatewayError) -> StoreCredentials {
         if let known = current.withLock({ $0 }) { return known }
         return try refresh()
     }
@@ -102,11 +102,12 @@ final class CredentialSource: Sendable {
                     + "aws_secret_access_key in [\(profile)]",
                 mend: "Name another section by models.s3.profile")
         }
-        return try checked(access, Secret(secret), keys["aws_session_token"].map { Secret($0) }, path)
+        return try checked(
+            access, Secret(secret), keys["aws_session_token"].map { Secret($0) }, path)
     }
 
     /// The keys of one section of an INI file.
-    static func section(_ wanted: String, of content: String) -> [String: String] {
+    package static func section(_ wanted: String, of content: String) -> [String: String] {
         var keys: [String: String] = [:]
         var isInside = false
         for line in content.split(whereSeparator: \.isNewline) {

@@ -1,20 +1,29 @@
 // What a bucket held when it last answered, kept in the cache folder: with it a gateway starts while the store is down, and
 // reads no manifest twice. `known/listing` names the versions, `known/NAME@VERSION.json` are their manifests.
 
-import Catalogue
-import Contract
+package import Catalogue
+package import Contract
 import Files
 package import Logging
 import TLS
 
 /// One version as the bucket had it.
-struct KnownVersion: Sendable, Hashable {
-    var name: ModelName
-    var version: ModelVersion
+package struct KnownVersion: Sendable, Hashable {
+    package var name: ModelName
+    package var version: ModelVersion
     /// Tells this state of the version's objects from every other: names, sizes and ETags.
-    var token: ChangeToken
+    package var token: ChangeToken
     /// Of the manifest's bytes, lower-case hexadecimal.
-    var sha256: String
+    package var sha256: String
+
+    package init(
+        name: ModelName, version: ModelVersion, token: ChangeToken, sha256: String
+    ) {
+        self.name = name
+        self.version = version
+        self.token = token
+        self.sha256 = sha256
+    }
 }
 
 /// Everything here blocks.
@@ -57,7 +66,8 @@ package final class KnownListing: Sendable {
         } catch {
             if !error.isMissing {
                 logger.warning(
-                    "the kept listing of the bucket cannot be read", metadata: ["error": "\(error)"])
+                    "the kept listing of the bucket cannot be read", metadata: ["error": "\(error)"]
+                )
             }
             return nil
         }
@@ -109,7 +119,7 @@ package final class KnownListing: Sendable {
 
     // MARK: - Its text
 
-    static func text(_ versions: [KnownVersion], source: String) -> [UInt8] {
+    package static func text(_ versions: [KnownVersion], source: String) -> [UInt8] {
         var text = "\(formatLine) \(source)\n"
         for version in versions {
             let stamps = version.token.stamps.map { String($0, radix: 16) }.joined(separator: ".")
@@ -119,7 +129,7 @@ package final class KnownListing: Sendable {
     }
 
     /// Nil when it is another bucket's, or not what we write.
-    static func parse(_ bytes: [UInt8], source: String) -> [KnownVersion]? {
+    package static func parse(_ bytes: [UInt8], source: String) -> [KnownVersion]? {
         var lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")[...]
         guard lines.popFirst() == "\(formatLine) \(source)" else { return nil }
         var versions: [KnownVersion] = []

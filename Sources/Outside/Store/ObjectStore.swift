@@ -48,7 +48,7 @@ package final class ObjectStore: Sendable {
     func refreshKeys() throws(GatewayError) { try keys.refresh() }
 
     /// Whether it has answered a question for a part with the whole; remembered for the process's life.
-    var ignoresRanges: Bool {
+    package internal(set) var ignoresRanges: Bool {
         get { rangesIgnored.load(ordering: .relaxed) }
         set { rangesIgnored.store(newValue, ordering: .relaxed) }
     }
@@ -280,11 +280,11 @@ extension ObjectStore {
 }
 
 /// `Content-Range: bytes 0-9/100`.
-struct ContentRange: Equatable {
-    var range: Range<UInt64>
-    var total: UInt64?
+package struct ContentRange: Equatable {
+    package var range: Range<UInt64>
+    package var total: UInt64?
 
-    init?(_ text: String) {
+    package init?(_ text: String) {
         guard text.hasPrefix("bytes ") else { return nil }
         let halves = text.dropFirst("bytes ".count).split(
             separator: "/", omittingEmptySubsequences: false)

@@ -24,23 +24,23 @@ package struct FetchLimits: Sendable, Equatable {
 }
 
 /// The windows of one file.
-struct RangePlan: Sendable, Equatable {
-    let byteCount: UInt64
+package struct RangePlan: Sendable, Equatable {
+    package let byteCount: UInt64
     private let windowBytes: UInt64
     private let windowsMax: Int
     /// Where the next window begins.
     private var next: UInt64
     /// Everything before it has come.
-    private(set) var prefix: UInt64
+    package private(set) var prefix: UInt64
     /// Windows that came before one in front of them: their ends by their beginnings.
     private var early: [UInt64: UInt64] = [:]
-    private(set) var underWay = 0
+    package private(set) var underWay = 0
 
     /// How far a fetch may run ahead of its slowest window.
-    static let windowsAheadMax: UInt64 = 16
+    package static let windowsAheadMax: UInt64 = 16
 
     /// - Parameter from: what an earlier fetch has already brought.
-    init(byteCount: UInt64, from: UInt64, windowBytes: UInt64, windowsMax: Int) {
+    package init(byteCount: UInt64, from: UInt64, windowBytes: UInt64, windowsMax: Int) {
         precondition(windowBytes > 0 && windowsMax > 0, "a window of nothing")
         self.byteCount = byteCount
         self.windowBytes = windowBytes
@@ -49,10 +49,10 @@ struct RangePlan: Sendable, Equatable {
         next = prefix
     }
 
-    var isFinished: Bool { prefix == byteCount }
+    package var isFinished: Bool { prefix == byteCount }
 
     /// The window to ask for now; nil when enough are under way or all have been asked for.
-    mutating func begin() -> Range<UInt64>? {
+    package mutating func begin() -> Range<UInt64>? {
         guard underWay < windowsMax, next < byteCount,
             next - prefix < RangePlan.windowsAheadMax * windowBytes
         else { return nil }
@@ -63,7 +63,7 @@ struct RangePlan: Sendable, Equatable {
     }
 
     /// All of a window has come.
-    mutating func finished(_ window: Range<UInt64>) {
+    package mutating func finished(_ window: Range<UInt64>) {
         precondition(underWay > 0, "a window came that nobody asked for")
         underWay -= 1
         early[window.lowerBound] = window.upperBound

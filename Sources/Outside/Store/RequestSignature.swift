@@ -2,17 +2,17 @@
 // clock. Source: AWS General Reference, "Create a signed AWS API request"; S3's own rules (paths are encoded once, the
 // payload's hash is a header) are the caller's part, in ObjectStore.
 
-import Contract
+package import Contract
 import TLS
 
 /// Who asks.
-struct StoreCredentials: Sendable {
-    var accessKey: String
-    var secretKey: Secret
+package struct StoreCredentials: Sendable {
+    package var accessKey: String
+    package var secretKey: Secret
     /// Of temporary credentials.
-    var sessionToken: Secret?
+    package var sessionToken: Secret?
 
-    init(accessKey: String, secretKey: Secret, sessionToken: Secret? = nil) {
+    package init(accessKey: String, secretKey: Secret, sessionToken: Secret? = nil) {
         self.accessKey = accessKey
         self.secretKey = secretKey
         self.sessionToken = sessionToken
@@ -20,14 +20,14 @@ struct StoreCredentials: Sendable {
 }
 
 /// A moment in UTC as the signature writes it.
-struct SigningTime: Sendable, Equatable {
+package struct SigningTime: Sendable, Equatable {
     /// For example `20130524`.
-    let day: String
+    package let day: String
     /// For example `20130524T000000Z`.
-    let moment: String
+    package let moment: String
 
     /// - Parameter seconds: since 1970, not before it.
-    init(secondsSince1970 seconds: Int64) {
+    package init(secondsSince1970 seconds: Int64) {
         let (days, second) = max(0, seconds).quotientAndRemainder(dividingBy: 86_400)
         let (year, month, dayOfMonth) = SigningTime.date(daysSince1970: days)
         func padded(_ number: Int64, _ width: Int) -> String {
@@ -56,25 +56,40 @@ struct SigningTime: Sendable, Equatable {
 }
 
 /// One request, ready to be signed.
-struct RequestSignature {
-    static let algorithm = "AWS4-HMAC-SHA256"
+package struct RequestSignature {
+    package static let algorithm = "AWS4-HMAC-SHA256"
     /// SHA-256 of nothing.
-    static let emptyPayload = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    package static let emptyPayload =
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-    var method: String
+    package var method: String
     /// As it goes over the wire, percent-encoded, with the first slash.
-    var path: String
+    package var path: String
     /// Names and values, not encoded.
-    var query: [(name: String, value: String)] = []
+    package var query: [(name: String, value: String)]
     /// All that are signed: `host` and `x-amz-date` at least.
-    var headers: [(name: String, value: String)]
+    package var headers: [(name: String, value: String)]
     /// Lower-case hexadecimal SHA-256 of the body.
-    var payload = RequestSignature.emptyPayload
-    var region: String
-    var service = "s3"
+    package var payload: String
+    package var region: String
+    package var service: String
+
+    package init(
+        method: String, path: String, query: [(name: String, value: String)] = [],
+        headers: [(name: String, value: String)],
+        payload: String = RequestSignature.emptyPayload, region: String, service: String = "s3"
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.payload = payload
+        self.region = region
+        self.service = service
+    }
 
     /// The value of the header Authorization.
-    func authorization(_ credentials: StoreCredentials, at time: SigningTime) -> String {
+    package func authorization(_ credentials: StoreCredentials, at time: SigningTime) -> String {
         let (names, _) = canonicalHeaders
         let scope = "\(time.day)/\(region)/\(service)/aws4_request"
         return "\(RequestSignature.algorithm) Credential=\(credentials.accessKey)/\(scope),"
@@ -82,7 +97,7 @@ struct RequestSignature {
     }
 
     /// Lower-case hexadecimal.
-    func signature(_ credentials: StoreCredentials, at time: SigningTime) -> String {
+    package func signature(_ credentials: StoreCredentials, at time: SigningTime) -> String {
         let scope = "\(time.day)/\(region)/\(service)/aws4_request"
         let text = [
             RequestSignature.algorithm, time.moment, scope,
@@ -95,7 +110,7 @@ struct RequestSignature {
         return Cryptography.hex(Cryptography.hmacSHA256(key: key, message: Array(text.utf8)))
     }
 
-    var canonicalRequest: String {
+    package var canonicalRequest: String {
         let (names, lines) = canonicalHeaders
         return [method, path, RequestSignature.canonical(query), lines, names, payload]
             .joined(separator: "\n")
@@ -117,7 +132,7 @@ struct RequestSignature {
     }
 
     /// The query as it is signed, which is also one that can be sent.
-    static func canonical(_ query: [(name: String, value: String)]) -> String {
+    package static func canonical(_ query: [(name: String, value: String)]) -> String {
         query.map { (encoded($0.name), encoded($0.value)) }
             .sorted {
                 $0.0 == $1.0
@@ -128,7 +143,7 @@ struct RequestSignature {
     }
 
     /// Percent-encoded (RFC 3986): all but letters, digits, `-`, `.`, `_` and `~`.
-    static func encoded(_ text: String, keepsSlashes: Bool = false) -> String {
+    package static func encoded(_ text: String, keepsSlashes: Bool = false) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var bytes: [UInt8] = []
         for byte in text.utf8 {

@@ -93,13 +93,16 @@ package struct StoreEndpoint: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Where an object is, or the bucket itself when `key` is empty.
-    func place(
+    package func place(
         of key: String, in bucket: String, usesPathStyle: Bool
     ) -> (host: String, path: String) {
         let encodedKey = RequestSignature.encoded(key, keepsSlashes: true)
         guard usesPathStyle else { return ("\(bucket).\(host)", "\(path)/\(encodedKey)") }
         let encodedBucket = RequestSignature.encoded(bucket)
-        return (host, key.isEmpty ? "\(path)/\(encodedBucket)" : "\(path)/\(encodedBucket)/\(encodedKey)")
+        return (
+            host,
+            key.isEmpty ? "\(path)/\(encodedBucket)" : "\(path)/\(encodedBucket)/\(encodedKey)"
+        )
     }
 
     package var description: String { "\(scheme)://\(host)\(path)" }

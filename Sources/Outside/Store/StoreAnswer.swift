@@ -9,26 +9,34 @@ package struct ListedObject: Sendable, Equatable {
     package var byteCount: UInt64
     /// With its quotation marks, as it goes into If-Match.
     package var tag: String
+
+    package init(key: String, byteCount: UInt64, tag: String) {
+        self.key = key
+        self.byteCount = byteCount
+        self.tag = tag
+    }
 }
 
 /// One page of a listing.
-struct ListingPage: Sendable, Equatable {
-    var objects: [ListedObject] = []
+package struct ListingPage: Sendable, Equatable {
+    package var objects: [ListedObject] = []
     /// What to ask for the next page with; nil on the last.
-    var continuation: String?
+    package var continuation: String?
+
+    package init() {}
 }
 
 /// The bytes are not what they should be.
-struct StoreAnswerFault: Error, Equatable {
-    var message: String
+package struct StoreAnswerFault: Error, Equatable {
+    package var message: String
 }
 
-enum StoreAnswer {
+package enum StoreAnswer {
     /// S3 answers at most a thousand; some stores are more generous.
-    static let objectsMax = 10_000
+    package static let objectsMax = 10_000
 
     /// Throws what is wrong with it.
-    static func listing(_ bytes: [UInt8]) throws(StoreAnswerFault) -> ListingPage {
+    package static func listing(_ bytes: [UInt8]) throws(StoreAnswerFault) -> ListingPage {
         var reader = ElementReader(bytes)
         var page = ListingPage()
         var object: ListedObject?
@@ -71,7 +79,7 @@ enum StoreAnswer {
     }
 
     /// Code and message of an error; nil when it is none. The message is the store's and is shown only to operators.
-    static func error(_ bytes: [UInt8]) -> (code: String, message: String)? {
+    package static func error(_ bytes: [UInt8]) -> (code: String, message: String)? {
         var reader = ElementReader(bytes)
         var code: String?
         var message = ""
@@ -186,7 +194,8 @@ struct ElementReader {
                 quote = byte
             } else if byte == UInt8(ascii: ">") {
                 guard path.count < ElementReader.depthMax else {
-                    throw StoreAnswerFault(message: "elements more than \(ElementReader.depthMax) deep")
+                    throw StoreAnswerFault(
+                        message: "elements more than \(ElementReader.depthMax) deep")
                 }
                 path.append(name)
                 texts.append([])

@@ -1,7 +1,7 @@
 // Why a store did not answer as asked: for the operator's log in full, for callers in few words.
 
 import AsyncHTTPClient
-import Contract
+package import Contract
 import Foundation
 import NIOCore
 
@@ -54,7 +54,7 @@ package enum StoreTrouble: Error, Sendable, Equatable {
     }
 
     /// The answer's status and its error in XML, if there is one.
-    init(status: UInt, body: [UInt8]) {
+    package init(status: UInt, body: [UInt8]) {
         let (code, message) = StoreAnswer.error(body) ?? ("", "")
         self =
             switch status {
@@ -138,7 +138,7 @@ package enum StoreTrouble: Error, Sendable, Equatable {
 }
 
 /// How often and when something is tried again. A value: time and chance come from outside.
-struct RetryPlan: Sendable {
+package struct RetryPlan: Sendable {
     private let triesMax: Int
     private let first: Nanoseconds
     private let longest: Nanoseconds
@@ -146,9 +146,9 @@ struct RetryPlan: Sendable {
     private var all = 0
 
     /// However much each try brings: a store that gives a few bytes and hangs up is not asked for ever.
-    static let failuresMax = 1_000
+    package static let failuresMax = 1_000
 
-    init(triesMax: Int, first: Nanoseconds, longest: Nanoseconds) {
+    package init(triesMax: Int, first: Nanoseconds, longest: Nanoseconds) {
         self.triesMax = triesMax
         self.first = first
         self.longest = longest
@@ -156,7 +156,7 @@ struct RetryPlan: Sendable {
 
     /// A try has failed. The wait before the next one, or nil when there is none.
     /// - Parameter chance: 0..<1; spreads those who failed together.
-    mutating func failed(hasProgressed: Bool, chance: Double) -> Nanoseconds? {
+    package mutating func failed(hasProgressed: Bool, chance: Double) -> Nanoseconds? {
         all += 1
         inARow = hasProgressed ? 1 : inARow + 1
         guard inARow < triesMax, all < RetryPlan.failuresMax else { return nil }
@@ -165,7 +165,7 @@ struct RetryPlan: Sendable {
     }
 
     /// Doubles with each failure; between half of that and all of it.
-    static func wait(
+    package static func wait(
         failures: Int, first: Nanoseconds, longest: Nanoseconds, chance: Double
     ) -> Nanoseconds {
         let doubled = first.count << UInt64(min(max(failures, 1) - 1, 20))

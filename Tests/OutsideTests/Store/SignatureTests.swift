@@ -2,10 +2,9 @@
 // examples of "Authenticating Requests" in S3's documentation. botocore's signer gave the same for each.
 
 import Contract
+import Outside
 import TLS
 import Testing
-
-@testable import Outside
 
 @Suite struct SignatureTests {
     static let suite = StoreCredentials(
@@ -125,12 +124,14 @@ import Testing
         #expect(RequestSignature.emptyPayload == Cryptography.hex(Cryptography.sha256([])))
     }
 
-    @Test("Days are counted right", arguments: [
-        (0, "19700101T000000Z"), (951_782_399, "20000228T235959Z"),
-        (951_782_400, "20000229T000000Z"), (951_868_800, "20000301T000000Z"),
-        (1_709_164_800, "20240229T000000Z"), (1_735_689_599, "20241231T235959Z"),
-        (4_107_542_400, "21000301T000000Z"), (-5, "19700101T000000Z"),
-    ])
+    @Test(
+        "Days are counted right",
+        arguments: [
+            (0, "19700101T000000Z"), (951_782_399, "20000228T235959Z"),
+            (951_782_400, "20000229T000000Z"), (951_868_800, "20000301T000000Z"),
+            (1_709_164_800, "20240229T000000Z"), (1_735_689_599, "20241231T235959Z"),
+            (4_107_542_400, "21000301T000000Z"), (-5, "19700101T000000Z"),
+        ])
     func days(seconds: Int, moment: String) {
         #expect(SigningTime(secondsSince1970: Int64(seconds)).moment == moment)
     }

@@ -1,8 +1,7 @@
 // The XML of listings and errors: what stores send, what they should not, and anything at all.
 
+import Outside
 import Testing
-
-@testable import Outside
 
 @Suite struct StoreAnswerTests {
     static let page = """
@@ -34,20 +33,24 @@ import Testing
 
     @Test func anEmptyBucketIsAPage() throws {
         #expect(try listing("<ListBucketResult/>") == ListingPage())
-        let last = "<a:ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken>x"
+        let last =
+            "<a:ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken>x"
             + "</NextContinuationToken></a:ListBucketResult>"
         #expect(try listing(last) == ListingPage())
     }
 
-    @Test("What is no listing is refused", arguments: [
-        "", "text", "<html><body/></html>", "<ListBucketResult>", "<ListBucketResult></Other>",
-        "<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult/>",
-        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
-        "<ListBucketResult><Contents><Size>many</Size></Contents></ListBucketResult>",
-        "<ListBucketResult><Contents><Size>-1</Size></Contents></ListBucketResult>",
-        "<ListBucketResult>&unknown;</ListBucketResult>", "<ListBucketResult>&#xD800;</ListBucketResult>",
-        "<ListBucketResult>&", "<ListBucketResult a='>", "<>", "<ListBucketResult></>",
-    ])
+    @Test(
+        "What is no listing is refused",
+        arguments: [
+            "", "text", "<html><body/></html>", "<ListBucketResult>", "<ListBucketResult></Other>",
+            "<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult/>",
+            "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+            "<ListBucketResult><Contents><Size>many</Size></Contents></ListBucketResult>",
+            "<ListBucketResult><Contents><Size>-1</Size></Contents></ListBucketResult>",
+            "<ListBucketResult>&unknown;</ListBucketResult>",
+            "<ListBucketResult>&#xD800;</ListBucketResult>",
+            "<ListBucketResult>&", "<ListBucketResult a='>", "<>", "<ListBucketResult></>",
+        ])
     func refused(text: String) {
         #expect(throws: StoreAnswerFault.self) { try listing(text) }
     }
@@ -67,7 +70,8 @@ import Testing
     }
 
     @Test func errorsAreRead() throws {
-        let body = "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code>"
+        let body =
+            "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code>"
             + "<Message>The request\u{7} signature</Message><RequestId>tx</RequestId></Error>"
         let error = try #require(StoreAnswer.error(Array(body.utf8)))
         #expect(error.code == "SignatureDoesNotMatch")
@@ -90,7 +94,10 @@ import Testing
                 switch Int.random(in: 0..<4, using: &dice) {
                 case 0: bytes[place] = UInt8.random(in: 0...255, using: &dice)
                 case 1: bytes.remove(at: place)
-                case 2: bytes.insert(contentsOf: Array("<&>/;!?[\"".utf8).shuffled(using: &dice).prefix(2), at: place)
+                case 2:
+                    bytes.insert(
+                        contentsOf: Array("<&>/;!?[\"".utf8).shuffled(using: &dice).prefix(2),
+                        at: place)
                 default: bytes.removeLast(Int.random(in: 0..<bytes.count / 2, using: &dice))
                 }
             }

@@ -2,9 +2,8 @@
 
 import Catalogue
 import Contract
+import Outside
 import Testing
-
-@testable import Outside
 
 @Suite struct StoreValuesTests {
     // MARK: Addresses
@@ -40,7 +39,8 @@ import Testing
         let behind = try #require(StoreEndpoint("https://gate.example:443/s3"))
         #expect(
             behind.place(of: "k", in: "m-1", usesPathStyle: true) == ("gate.example", "/s3/m-1/k"))
-        #expect(StoreEndpoint.amazon(region: "eu-central-1")?.host == "s3.eu-central-1.amazonaws.com")
+        #expect(
+            StoreEndpoint.amazon(region: "eu-central-1")?.host == "s3.eu-central-1.amazonaws.com")
         for wrong in [
             "", "store:9000", "ftp://x", "https://", "https://u:p@x", "https://x?a", "https://[",
             "https://x/a b",
@@ -88,7 +88,8 @@ import Testing
         let range = try #require(ContentRange("bytes 0-9/100"))
         #expect(range.range == 0..<10 && range.total == 100)
         #expect(ContentRange("bytes 5-5/*")?.total == nil)
-        for wrong in ["", "bytes 9-0/100", "bytes 0-100/100", "0-9/100", "bytes 0-9", "bytes -9/9"] {
+        for wrong in ["", "bytes 9-0/100", "bytes 0-100/100", "0-9/100", "bytes 0-9", "bytes -9/9"]
+        {
             #expect(ContentRange(wrong) == nil, "\(wrong)")
         }
     }
@@ -274,7 +275,8 @@ import Testing
         #expect(KnownListing.parse(bytes, source: "http://x s3://c") == nil)
         #expect(KnownListing.parse(Array("x".utf8), source: "") == nil)
         #expect(
-            KnownListing.parse(bytes + Array("iris 0 1 aa\n".utf8), source: "http://x s3://b") == nil)
+            KnownListing.parse(bytes + Array("iris 0 1 aa\n".utf8), source: "http://x s3://b")
+                == nil)
     }
 
     @Test func aSurveySortsObjects() {
@@ -315,7 +317,8 @@ import Testing
         #expect(trouble(400, "AuthorizationHeaderMalformed").why.contains("models.s3.region"))
         #expect(trouble(404, "NoSuchKey") == .missing(code: "NoSuchKey"))
         #expect(trouble(412, "PreconditionFailed") == .changed)
-        #expect(trouble(503, "SlowDown").passes && trouble(500, "").passes && trouble(429, "").passes)
+        #expect(
+            trouble(503, "SlowDown").passes && trouble(500, "").passes && trouble(429, "").passes)
         #expect(!trouble(301, "PermanentRedirect").passes)
         #expect(StoreTrouble(status: 502, body: Array("<html>".utf8)).why == "it fails: 502")
     }
