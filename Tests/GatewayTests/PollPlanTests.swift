@@ -31,6 +31,5 @@ import Testing
         #expect(plan.wait(chance: 0) != nil)
         plan.looked(succeeded: true)
         #expect(plan.wait(chance: 0) == nil)
-        #expect(PollPlan(interval: .zero).wait(chance: 0) != nil, "what is remembered is no look")
     }
 }

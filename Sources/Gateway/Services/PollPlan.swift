@@ -7,7 +7,6 @@ package struct PollPlan: Sendable {
     /// Zero: only until the first look has succeeded.
     private let interval: Nanoseconds
     private var failures: UInt64 = 0
-    private var hasSucceeded = false
 
     /// The wait after the first failure, and the longest.
     package static let first = Nanoseconds.seconds(1)
@@ -17,14 +16,13 @@ package struct PollPlan: Sendable {
 
     package mutating func looked(succeeded: Bool) {
         failures = succeeded ? 0 : min(failures + 1, 32)
-        if succeeded { hasSucceeded = true }
     }
 
     /// Nil: not again by itself.
     /// - Parameter chance: 0..<1; many gateways that lost one store do not come back to it together.
     package func wait(chance: Double) -> Nanoseconds? {
         if failures == 0 {
-            guard interval > .zero else { return hasSucceeded ? nil : PollPlan.first }
+            guard interval > .zero else { return nil }
             // A tenth earlier or later.
             return Nanoseconds(UInt64(Double(interval.count) * (0.9 + 0.2 * chance)))
         }

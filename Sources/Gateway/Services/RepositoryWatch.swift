@@ -14,6 +14,8 @@ final class RepositoryWatch: Service {
 
     private struct State: Sendable {
         var plan: PollPlan
+        /// When the next look is to be; nil: none by itself, or it is under way.
+        var due: Instant?
         /// Who waits for the next look.
         var waiting: [Done] = []
         var isClosed = false
@@ -111,17 +113,23 @@ final class RepositoryWatch: Service {
         for done in left { done(.failure(RepositoryWatch.stopping)) }
     }
 
-    /// Rings when it is time, until it is cancelled. A look that was asked for meanwhile changes nothing for the next.
+    /// Rings when a look is due, until it is cancelled. When that is changes with every look, so it sleeps in short turns.
     private func ringAgain() async {
         while !Task.isCancelled {
-            let wait = state.withLock { $0.plan.wait(chance: .random(in: 0..<1)) }
+            let now = Instant.now()
+            let due = state.withLock { state -> Instant? in
+                guard let due = state.due, due <= now else { return state.due }
+                state.due = nil
+                return now
+            }
+            if let due, due <= now { bell.yield() }
+            let pause = min(due?.since(now) ?? .seconds(1), .seconds(1))
             do {
-                // `models.poll: 0` means at start only; a day is then as good as never.
-                try await Task.sleep(for: .nanoseconds(Int64((wait ?? .seconds(86_400)).count)))
+                try await Task.sleep(
+                    for: .nanoseconds(Int64(max(pause, .milliseconds(10)).count)))
             } catch {
                 return
             }
-            if wait != nil { bell.yield() }
         }
     }
 
@@ -144,12 +152,20 @@ final class RepositoryWatch: Service {
     private func look(isFirst: Bool = false) async throws {
         do {
             let scan = try await repository.look()
-            state.withLock { $0.plan.looked(succeeded: true) }
+            looked(succeeded: true)
             registry.mayMiss(nil)
             takeIn(scan, isFirst: isFirst)
         } catch {
-            state.withLock { $0.plan.looked(succeeded: false) }
+            looked(succeeded: false)
             throw error
+        }
+    }
+
+    private func looked(succeeded: Bool) {
+        let now = Instant.now()
+        state.withLock { state in
+            state.plan.looked(succeeded: succeeded)
+            state.due = state.plan.wait(chance: .random(in: 0..<1)).map { now + $0 }
         }
     }
 

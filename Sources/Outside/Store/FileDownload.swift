@@ -106,43 +106,41 @@ struct FileDownload: Sendable {
     }
 
     private func bring(from begun: UInt64, _ digest: FileDigest) async throws {
-        var plan = RangePlan(
-            byteCount: file.byteCount, from: begun,
-            windowBytes: store.ignoresRanges ? max(1, file.byteCount) : limits.windowBytes,
-            windowsMax: limits.windows)
-        let (targets, come) = AsyncStream<UInt64>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        come.yield(plan.prefix)
+        let course = Course(
+            RangePlan(
+                byteCount: file.byteCount, from: begun,
+                windowBytes: store.ignoresRanges ? max(1, file.byteCount) : limits.windowBytes,
+                windowsMax: limits.windows))
         try await withThrowingTaskGroup(of: Event.self) { group in
             group.addTask {
-                for await target in targets {
+                for await target in course.targets {
                     try await threads.runIfActive { try digest.advance(to: target) }
                 }
                 return .hashed
             }
-            while !plan.isFinished {
-                while let window = plan.begin() {
+            while !course.isFinished {
+                while let window = course.begin() {
                     group.addTask {
-                        try await bring(window)
+                        try await bring(window, course)
                         return .window(window)
                     }
                 }
                 guard case .window(let window)? = try await group.next() else { break }
-                plan.finished(window)
-                come.yield(plan.prefix)
+                course.finished(window)
             }
-            come.finish()
+            course.end()
             try await group.waitForAll()
         }
     }
 
     /// A window, by as many requests as it takes.
-    private func bring(_ window: Range<UInt64>) async throws {
+    private func bring(_ window: Range<UInt64>, _ course: Course) async throws {
         var place = window.lowerBound
         var plan = store.retryPlan
         while place < window.upperBound {
             let before = place
             do {
-                try await stream(&place, to: window.upperBound)
+                try await stream(&place, of: window, course)
             } catch let fault as FileFault {
                 throw fault
             } catch let fault as ModelFault {
@@ -162,7 +160,10 @@ struct FileDownload: Sendable {
     }
 
     /// One request. `place` says how far the file has been written.
-    private func stream(_ place: inout UInt64, to end: UInt64) async throws {
+    private func stream(
+        _ place: inout UInt64, of window: Range<UInt64>, _ course: Course
+    ) async throws {
+        let end = window.upperBound
         let asksAll = (place == 0 && end == file.byteCount) || store.ignoresRanges
         guard !asksAll || end == file.byteCount else { throw StoreTrouble.rangeIgnored }
         let answer = try await store.open(
@@ -189,26 +190,64 @@ struct FileDownload: Sendable {
                     throw StoreTrouble.unreadable("more bytes than were asked for")
                 }
                 piece += bytes
-                if piece.count >= limits.pieceBytes { try await write(&piece, &place) }
+                if piece.count >= limits.pieceBytes {
+                    try await write(&piece, &place, window, course)
+                }
             }
-            try await write(&piece, &place)
+            try await write(&piece, &place, window, course)
         } catch let fault as FileFault {
             throw fault
         } catch {
             // What came before the cut need not come again.
-            if !Task.isCancelled { try await write(&piece, &place) }
+            if !Task.isCancelled { try await write(&piece, &place, window, course) }
             throw error
         }
         guard place == end else { throw StoreTrouble.cut }
     }
 
-    private func write(_ piece: inout [UInt8], _ place: inout UInt64) async throws {
+    private func write(
+        _ piece: inout [UInt8], _ place: inout UInt64, _ window: Range<UInt64>, _ course: Course
+    ) async throws {
         guard !piece.isEmpty else { return }
         let (bytes, start) = (piece, place)
         try await threads.runIfActive { try part.write(bytes, at: start) }
         place += UInt64(bytes.count)
         meter.add(UInt64(bytes.count))
+        course.came(window, to: place)
         piece.removeAll(keepingCapacity: true)
+    }
+}
+
+/// The plan of one file among its windows, and how far it may be hashed.
+private final class Course: Sendable {
+    private let plan: Mutex<RangePlan>
+    /// The newest place counts.
+    let targets: AsyncStream<UInt64>
+    private let come: AsyncStream<UInt64>.Continuation
+
+    init(_ plan: RangePlan) {
+        self.plan = Mutex(plan)
+        (targets, come) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        come.yield(plan.prefix)
+    }
+
+    var isFinished: Bool { plan.withLock { $0.isFinished } }
+    func begin() -> Range<UInt64>? { plan.withLock { $0.begin() } }
+    func came(_ window: Range<UInt64>, to place: UInt64) {
+        tell {
+            $0.came(window, to: place)
+        }
+    }
+    func finished(_ window: Range<UInt64>) { tell { $0.finished(window) } }
+    func end() { come.finish() }
+
+    private func tell(_ change: (inout RangePlan) -> Void) {
+        let (before, now) = plan.withLock { plan in
+            let before = plan.reached
+            change(&plan)
+            return (before, plan.reached)
+        }
+        if now > before { come.yield(now) }
     }
 }
 
@@ -255,6 +294,7 @@ final class FileDigest: Sendable {
     /// Hashes what has come up to `target`, and notes that.
     func advance(to target: UInt64) throws(FileFault) {
         try state.withLock { state throws(FileFault) in
+            let began = state.place
             var window = [UInt8](repeating: 0, count: FileDigest.readBytes)
             while state.place < target {
                 let wanted = Int(min(UInt64(window.count), target - state.place))
@@ -265,6 +305,7 @@ final class FileDigest: Sendable {
                 state.stream?.update(window[..<count])
                 state.place += UInt64(count)
             }
+            part.beginWriting(from: began, count: state.place - began)
             guard state.place > state.journaled else { return }
             let noted = (0..<8).map { UInt8(truncatingIfNeeded: state.place >> (56 - 8 * $0)) }
             try journal.write(noted, at: 0)

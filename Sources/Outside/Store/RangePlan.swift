@@ -6,7 +6,7 @@ package import Contract
 /// How files are fetched; every number of it in one place.
 package struct FetchLimits: Sendable, Equatable {
     /// One ranged GET.
-    package var windowBytes: UInt64 = 8 << 20
+    package var windowBytes: UInt64 = 32 << 20
     /// Of one file, at the same time.
     package var windows = 4
     /// What is held in memory of one window before it is written.
@@ -35,6 +35,8 @@ package struct RangePlan: Sendable, Equatable {
     /// Windows that came before one in front of them: their ends by their beginnings.
     private var early: [UInt64: UInt64] = [:]
     package private(set) var underWay = 0
+    /// How far the windows under way have come, by their beginnings.
+    private var coming: [UInt64: UInt64] = [:]
 
     /// How far a fetch may run ahead of its slowest window.
     package static let windowsAheadMax: UInt64 = 16
@@ -51,6 +53,14 @@ package struct RangePlan: Sendable, Equatable {
 
     package var isFinished: Bool { prefix == byteCount }
 
+    /// Everything before it has come, parts of windows counted.
+    package var reached: UInt64 { coming[prefix] ?? prefix }
+
+    /// A window under way has come so far.
+    package mutating func came(_ window: Range<UInt64>, to place: UInt64) {
+        coming[window.lowerBound] = place
+    }
+
     /// The window to ask for now; nil when enough are under way or all have been asked for.
     package mutating func begin() -> Range<UInt64>? {
         guard underWay < windowsMax, next < byteCount,
@@ -66,6 +76,7 @@ package struct RangePlan: Sendable, Equatable {
     package mutating func finished(_ window: Range<UInt64>) {
         precondition(underWay > 0, "a window came that nobody asked for")
         underWay -= 1
+        coming[window.lowerBound] = nil
         early[window.lowerBound] = window.upperBound
         while let end = early.removeValue(forKey: prefix) { prefix = end }
     }

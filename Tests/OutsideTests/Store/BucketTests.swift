@@ -3,6 +3,7 @@
 import Catalogue
 import Contract
 import Foundation
+import Logging
 import Outside
 import Testing
 
