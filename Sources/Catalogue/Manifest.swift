@@ -26,6 +26,7 @@ package struct Manifest: Sendable, Equatable {
     package var signature: Signature
     package var limits: ModelLimits
     package var measured: Measurements
+    package var load: LoadForm
 
     /// Decodes and checks. Throws what is wrong and where.
     package init(json: [UInt8]) throws(ModelFault) {
@@ -61,6 +62,7 @@ package struct Manifest: Sendable, Equatable {
         }
         limits = try Manifest.limits(body.limits)
         measured = Manifest.measurements(body.measured)
+        load = try Manifest.form(body.load)
     }
 
     static func decode<Value: Decodable>(
@@ -158,6 +160,7 @@ extension Manifest {
         var signature: Tensors
         var measured: Measured?
         var limits: Limits?
+        var load: String?
     }
 }
 
@@ -258,6 +261,16 @@ extension Manifest {
         return ModelLimits(
             timeout: limits.timeoutMilliseconds.map { .milliseconds(UInt64($0)) },
             concurrency: limits.concurrency, batch: limits.batch)
+    }
+
+    private static func form(_ word: String?) throws(ModelFault) -> LoadForm {
+        guard let word else { return .plain }
+        guard let form = LoadForm(rawValue: word) else {
+            throw ModelFault(
+                "manifest.json: load is \(Wording.quoted(word)), must be one of "
+                    + LoadForm.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return form
     }
 
     private static func measurements(_ measured: Body.Measured?) -> Measurements {

@@ -25,6 +25,9 @@ package final class ModelEntry: Sendable {
     package let signature: Signature
     package let limits: ModelLimits
     package let measured: Measurements
+    package let load: LoadForm
+    /// Bytes of all files of this version but the model's own: what is mapped of a model whose weights stay in their file.
+    package let weightBytes: UInt64
     /// Why this version cannot be served; nil when it can, as far as its files tell.
     package let fault: String?
 
@@ -45,6 +48,10 @@ package final class ModelEntry: Sendable {
         signature = scanned.signature
         limits = scanned.limits
         measured = scanned.measured
+        load = scanned.load
+        weightBytes = scanned.files.reduce(0) {
+            $1.name == ModelEntry.modelFileName ? $0 : $0 &+ $1.byteCount
+        }
         fault = scanned.fault
         self.scanned = scanned
         everyOutput = Array(scanned.signature.outputs.indices)

@@ -55,6 +55,14 @@ package struct Measurements: Sendable, Hashable {
     }
 }
 
+/// How a model's weights come into memory (manifest, `load`).
+package enum LoadForm: String, Sendable, Hashable, CaseIterable {
+    /// Optimised and packed for the processor as it is loaded: memory of the process's own.
+    case plain
+    /// Left in their file and mapped: the model was made ready at import, and wakes in milliseconds.
+    case mapped
+}
+
 /// Two scans that give equal tokens saw the same files: sizes, inodes and times of change.
 package struct ChangeToken: Sendable, Hashable {
     package var stamps: [UInt64]
@@ -73,6 +81,7 @@ package struct ScannedModel: Sendable, Hashable {
     package var signature: Signature
     package var limits: ModelLimits
     package var measured: Measurements
+    package var load: LoadForm
     /// Why this version cannot be served, as half a sentence; nil when it can.
     package var fault: String?
     package var token: ChangeToken
@@ -80,7 +89,7 @@ package struct ScannedModel: Sendable, Hashable {
     package init(
         name: ModelName, version: ModelVersion, directory: String, files: [ModelFile] = [],
         signature: Signature, limits: ModelLimits = ModelLimits(),
-        measured: Measurements = Measurements(), fault: String? = nil,
+        measured: Measurements = Measurements(), load: LoadForm = .plain, fault: String? = nil,
         token: ChangeToken = ChangeToken()
     ) {
         self.name = name
@@ -90,6 +99,7 @@ package struct ScannedModel: Sendable, Hashable {
         self.signature = signature
         self.limits = limits
         self.measured = measured
+        self.load = load
         self.fault = fault
         self.token = token
     }

@@ -96,6 +96,7 @@ struct FolderAppraisal {
         model.signature = manifest.signature
         model.limits = manifest.limits
         model.measured = manifest.measured
+        model.load = manifest.load
     }
 
     private func fill(

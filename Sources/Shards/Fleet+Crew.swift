@@ -35,7 +35,8 @@ extension Fleet {
             }
         }
         for index in 0..<settings.loaders {
-            NamedThread.start("loader-\(index)") {
+            // Loads must not hold up calls.
+            NamedThread.start("loader-\(index)", yields: true) {
                 self.loaders.serve()
                 self.leaveWork()
             }

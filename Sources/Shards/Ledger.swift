@@ -14,7 +14,7 @@ package struct Ledger: Sendable {
     /// An awake model as the ledger sees it.
     package struct Candidate: Sendable, Equatable {
         package var key: Int
-        /// Reload time times recent demand by bytes; the lowest goes first.
+        /// ``Score``; the lowest goes first.
         package var score: Double
         package var standing: Standing
 
@@ -43,11 +43,24 @@ package struct Ledger: Sendable {
     package private(set) var used = MemoryUse.zero
     /// What is kept for loads that have not ended.
     package private(set) var promised = MemoryUse.zero
+    /// What the process was last seen to hold beyond the books: the allocator's leavings, calls under way. Models go for
+    /// it, but no load is refused for it.
+    package private(set) var unexplained = MemoryUse.zero
+    /// What the process holds without any model; nil while it was never seen.
+    private var ground: MemoryUse?
 
     package init(budget: MemoryUse) { self.budget = budget }
 
     /// What `key` holds, when it is awake.
     package func holding(_ key: Int) -> MemoryUse? { atRest[key] }
+
+    /// The process holds so many anonymous bytes. The first look, before any load, is the ground to measure from.
+    package mutating func saw(anonymous: UInt64) {
+        let seen = MemoryUse(anonymous: anonymous)
+        let ground = ground ?? seen
+        self.ground = ground
+        unexplained = seen - (ground + MemoryUse(anonymous: (used + promised).anonymous))
+    }
 
     // MARK: - A load
 
@@ -56,17 +69,21 @@ package struct Ledger: Sendable {
         _ need: MemoryUse, for key: Int, among candidates: [Candidate]
     ) -> Decision {
         precondition(reserved[key] == nil, "a load reserves once")
-        let room = budget - (used + promised)
-        if need.fits(in: room) {
-            reserved[key] = need
-            promised = promised + need
-            return .granted
-        }
         let pinned = held(by: candidates.filter { $0.standing == .pinned })
         guard need.fits(in: budget - pinned) else { return .impossible(most: budget - pinned) }
-        let victims = choose(
-            from: candidates.filter { $0.standing == .idle }, until: need, fitsIn: room)
-        return victims.isEmpty ? .wait : .evict(victims)
+        let idle = candidates.filter { $0.standing == .idle }
+        let room = budget - (used + promised)
+        // With what is unexplained first; when nobody is left to go for that, by the books alone.
+        for room in [room - unexplained, room] {
+            if need.fits(in: room) {
+                reserved[key] = need
+                promised = promised + need
+                return .granted
+            }
+            let victims = choose(from: idle, until: need, fitsIn: room)
+            if !victims.isEmpty { return .evict(victims) }
+        }
+        return .wait
     }
 
     /// The load has ended: this is what the model holds from now on.

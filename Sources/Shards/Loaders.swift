@@ -180,6 +180,8 @@ final class Loaders: Sendable {
             return false
         }
         let need = resident.loadNeed
+        // Once: what does not come back when a model goes must not send the next one after it.
+        treasury.saw(engine.memory())
         while true {
             switch treasury.reserve(need, for: resident, now: clock.now()) {
             case .granted: return true

@@ -1,6 +1,8 @@
 // Bytes of memory as the ledger counts them: what only this process has, and what is mapped from files. They are budgeted apart,
 // because mapped pages are the kernel's to take back and anonymous ones are what a process is killed for (RUNTIME.md).
 
+import Catalogue
+
 /// An amount of memory, in bytes.
 package struct MemoryUse: Sendable, Equatable {
     package var anonymous: UInt64
@@ -65,5 +67,21 @@ extension UInt64 {
 
     fileprivate func subtractingDownTo(_ other: UInt64) -> UInt64 {
         self > other ? self - other : 0
+    }
+}
+
+extension ModelEntry {
+    /// What a model that is mapped may come to hold of its file: pages count when they are touched, and runs touch all.
+    var mappedBytes: UInt64 { load == .mapped ? weightBytes : 0 }
+
+    /// Bytes of the files that a load reads into memory of the process's own.
+    var ownFileBytes: UInt64 { load == .mapped ? fileBytes &- weightBytes : fileBytes }
+
+    /// A reading of a load, of which this model can only have so much: pages of other models' files that were touched
+    /// meanwhile are not its own.
+    func claiming(_ use: MemoryUse) -> MemoryUse {
+        MemoryUse(
+            anonymous: use.anonymous,
+            mapped: load == .mapped ? weightBytes : min(use.mapped, weightBytes))
     }
 }

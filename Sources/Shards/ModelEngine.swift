@@ -5,8 +5,9 @@ package import Contract
 
 /// Loads models. Called on loader threads, and for stoppers on any thread.
 package protocol ModelEngine: Sendable {
-    /// Blocks until the model can run. Throws why it cannot.
-    func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel
+    /// Blocks until the model can run. `form`: the entry's own, or `plain` for one that is promoted. Throws why it
+    /// cannot.
+    func load(_ entry: ModelEntry, as form: LoadForm) throws(CallFailure) -> any LoadedModel
     /// A fresh stopper, good for any number of runs after each other until it is used.
     func stopper() -> any RunStopper
     /// Gives memory that released models left behind back to the system.
@@ -15,6 +16,13 @@ package protocol ModelEngine: Sendable {
     func memory() -> ProcessMemory?
     /// From now on the peak counts anew.
     func resetMemoryPeak()
+}
+
+extension ModelEngine {
+    /// In the form that the model's manifest asks for.
+    package func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
+        try load(entry, as: entry.load)
+    }
 }
 
 /// A model that is awake. Several threads may run it at the same time. The last reference frees its memory.

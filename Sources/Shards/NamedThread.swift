@@ -2,12 +2,20 @@
 
 private import Foundation
 
+#if canImport(Glibc)
+    private import Glibc
+#endif
+
 /// Starts threads that live as long as the gateway.
 enum NamedThread {
-    /// At most 15 characters are shown.
-    static func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    /// `name`: at most 15 characters are shown. `yields`: gives way to threads that do not when there are too few cores.
+    static func start(
+        _ name: String, yields: Bool = false, _ body: @escaping @Sendable () -> Void
+    ) {
         let thread = Thread {
             Thread.current.name = name
+            // On Linux it is a thread's own (setpriority(2)); anybody may give way. Where it fails nothing is lost.
+            if yields { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10) }
             body()
         }
         // Models with deep graphs recurse; the default of a secondary thread may be small.

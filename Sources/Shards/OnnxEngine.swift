@@ -20,17 +20,23 @@ package struct OnnxEngine: ModelEngine {
         self.inspector = inspector
     }
 
-    package func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
-        guard let inspector else { return try open(entry.modelPath, entry) }
+    package func load(
+        _ entry: ModelEntry, as form: LoadForm
+    ) throws(CallFailure) -> any LoadedModel {
+        guard let inspector else { return try open(entry.modelPath, entry, form) }
         let files = try OnnxEngine.inspecting(entry) { () throws(ModelFault) in
             try inspector.inspect(entry)
         }
-        let model = try open(files.path, entry)
+        let model = try open(files.path, entry, form)
         try OnnxEngine.inspecting(entry) { () throws(ModelFault) in try files.confirm() }
         return model
     }
 
-    private func open(_ path: String, _ entry: ModelEntry) throws(CallFailure) -> OnnxModel {
+    private func open(
+        _ path: String, _ entry: ModelEntry, _ form: LoadForm
+    ) throws(CallFailure) -> OnnxModel {
+        var options = options
+        options.mapped = options.mapped || form == .mapped
         do throws(EngineFailure) {
             return OnnxModel(
                 try OnnxSession(path: path, environment: environment, options: options), entry)

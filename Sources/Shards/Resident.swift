@@ -103,16 +103,17 @@ package final class Resident: Sendable {
     /// What a load is likely to need at its peak: measured here, or when the model was imported, or guessed from its files.
     var loadNeed: MemoryUse {
         if let peak = state.withLock({ $0.peak }) { return peak }
-        let guess = entry.fileBytes &* 5 / 2 &+ 4 << 20
-        return MemoryUse(anonymous: entry.measured.peakBytes ?? guess)
+        let guess = entry.ownFileBytes &* 5 / 2 &+ 4 << 20
+        return MemoryUse(
+            anonymous: entry.measured.peakBytes ?? guess, mapped: entry.mappedBytes)
     }
 
-    /// Reload time times recent demand by bytes: what evicting it would cost for each byte.
+    /// What evicting it would cost for each byte that it frees.
     func score(_ now: Instant) -> Double {
         state.withLock { state in
-            let seconds = Double((state.loadTime ?? .milliseconds(1)).count) / 1e9
-            let bytes = Double(max(1, state.atRest?.total ?? entry.fileBytes))
-            return seconds * state.demand.value(at: now) / bytes
+            Score.value(
+                reload: state.loadTime ?? .milliseconds(1), demand: state.demand.value(at: now),
+                bytes: state.atRest?.total ?? entry.fileBytes)
         }
     }
 
@@ -126,10 +127,10 @@ package final class Resident: Sendable {
     }
 
     /// When it was last used, and what it holds or held; for the miss curve.
-    var recency: (lastUse: Instant?, bytes: UInt64) {
+    var recency: (lastUse: Instant?, bytes: MemoryUse) {
         state.withLock { state in
             let last = state.sums.runs > 0 ? state.sums.latest : state.history.awakeSince
-            return (last, state.atRest?.anonymous ?? 0)
+            return (last, state.atRest ?? .zero)
         }
     }
 
@@ -146,7 +147,8 @@ package final class Resident: Sendable {
 
     /// A load was measured. The smaller of two measurements in a row counts: calls that ran beside it only add.
     func measured(atRest use: MemoryUse, peak: MemoryUse) -> MemoryUse {
-        state.withLock { state in
+        let (use, peak) = (entry.claiming(use), entry.claiming(peak))
+        return state.withLock { state in
             let smaller = state.atRest.map { $0.total < use.total ? $0 : use } ?? use
             state.atRest = smaller
             state.peak = state.peak.map { $0.total < peak.total ? $0 : peak } ?? peak
@@ -159,7 +161,9 @@ package final class Resident: Sendable {
         state.withLock {
             $0.atRest
                 ?? MemoryUse(
-                    anonymous: entry.measured.residentBytes ?? entry.fileBytes &* 3 / 2 &+ 1 << 20)
+                    anonymous: entry.measured.residentBytes
+                        ?? entry.ownFileBytes &* 3 / 2 &+ 1 << 20,
+                    mapped: entry.mappedBytes)
         }
     }
 

@@ -39,6 +39,12 @@ final class Treasury: Sendable {
 
     // MARK: - Room for a load
 
+    /// What the process holds now; nil where that cannot be read.
+    func saw(_ memory: ProcessMemory?) {
+        guard let memory else { return }
+        state.withLock { $0.ledger.saw(anonymous: memory.anonymous) }
+    }
+
     func reserve(_ need: MemoryUse, for resident: Resident, now: Instant) -> Room {
         state.withLock { state in
             let candidates = candidates(state, now)
@@ -127,10 +133,11 @@ final class Treasury: Sendable {
     func missed(_ resident: Resident, among all: [Resident]) {
         let own = resident.recency
         var extra: UInt64?
-        if let last = own.lastUse, own.bytes > 0 {
+        if let last = own.lastUse, own.bytes != .zero {
             let since = all.map(\.recency).filter { ($0.lastUse ?? last) > last }
-            let needed = since.reduce(own.bytes) { $0 &+ $1.bytes }
-            extra = needed - min(needed, settings.memory.anonymous)
+            let short = since.reduce(own.bytes) { $0 + $1.bytes } - settings.memory
+            // Of the two budgets the one that was short.
+            extra = max(short.anonymous, short.mapped)
         }
         state.withLock { $0.misses.missed(extra: extra) }
     }

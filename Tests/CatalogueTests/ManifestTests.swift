@@ -38,8 +38,9 @@ import Testing
                 rest: #"""
                     ,"measured":{"resident_bytes":400000,"load_us":500.5,"warm_run_us":4}
                     ,"limits":{"timeout_ms":1000,"concurrency":2,"batch":64}
-                    ,"origin":{"source":"x"},"later":[1,2]
+                    ,"origin":{"source":"x"},"later":[1,2],"load":"mapped"
                     """#))
+        #expect(manifest.load == .mapped)
         #expect(manifest.name.text == "iris")
         #expect(manifest.version.number == 3)
         #expect(
@@ -59,6 +60,11 @@ import Testing
             text == "manifest.json was made by a newer sluice: format 2, this one reads up to 1")
     }
 
+    @Test func weightsAreCopiedUnlessItSaysOtherwise() throws {
+        #expect(try Manifest(json: ManifestTests.json()).load == .plain)
+        #expect(try Manifest(json: ManifestTests.json(rest: #","load":"plain""#)).load == .plain)
+    }
+
     static let file = #"{"name":"model.onnx","sha256":"\#(hash)","bytes":1}"#
 
     static let wrongs: [(json: [UInt8], says: String)] = [
@@ -70,6 +76,8 @@ import Testing
         (json(format: "\"1\""), "format has the wrong type"),
         (json(name: "\"../iris\""), "name '../iris' is no model name"),
         (json(name: "7"), "name has the wrong type"),
+        (json(rest: #","load":"fast""#), "load is 'fast', must be one of plain, mapped"),
+        (json(rest: #","load":true"#), "load has the wrong type"),
         (json(version: "0"), "version is 0, must be 1 or more"),
         (json(version: "-3"), "version is -3, must be 1 or more"),
         (json(files: "[]"), "does not list model.onnx"),

@@ -47,6 +47,30 @@ private func anonymous(_ bytes: UInt64) -> MemoryUse { MemoryUse(anonymous: byte
             ledger.reserve(anonymous(5), for: 9, among: [idle(2, 3), idle(0, 4)]) == .evict([2]))
     }
 
+    @Test func modelsGoForWhatTheBooksDoNotExplainButNoLoadWaitsForIt() {
+        var ledger = Ledger(budget: anonymous(100))
+        ledger.saw(anonymous: 1_000)
+        #expect(ledger.unexplained == .zero, "what was there before any model is nobody's")
+        for key in 0..<4 {
+            #expect(ledger.reserve(anonymous(20), for: key, among: []) == .granted)
+            ledger.settle(key, atRest: anonymous(20))
+        }
+        // Four models of 20, and the process holds 15 more.
+        ledger.saw(anonymous: 1_095)
+        #expect(ledger.unexplained == anonymous(15))
+        let all = (0..<4).map { idle($0, Double($0)) }
+        #expect(ledger.reserve(anonymous(20), for: 9, among: all) == .evict([0]))
+        ledger.release(0)
+        #expect(ledger.reserve(anonymous(20), for: 9, among: []) == .granted)
+        ledger.settle(9, atRest: anonymous(20))
+        // Nobody may go: the books alone decide, and 20 fit beside 80.
+        #expect(ledger.unexplained == anonymous(15))
+        #expect(ledger.reserve(anonymous(20), for: 8, among: []) == .granted)
+        ledger.settle(8, atRest: anonymous(20))
+        ledger.saw(anonymous: 1_080)
+        #expect(ledger.unexplained == .zero)
+    }
+
     @Test func whoIsInUseIsWaitedForAndWhoIsPinnedIsNot() {
         var ledger = ledger(anonymous(100), [anonymous(60), anonymous(30)])
         var candidates = [idle(0, 1), idle(1, 2)]

@@ -33,7 +33,9 @@ private final class NullEngine: ModelEngine {
             []
         }
     }
-    func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel { Model(entry.signature) }
+    func load(_ entry: ModelEntry, as form: LoadForm) throws(CallFailure) -> any LoadedModel {
+        Model(entry.signature)
+    }
     func stopper() -> any RunStopper { ScriptedStopper() }
     func trimMemory() {}
     func memory() -> ProcessMemory? { nil }

@@ -53,8 +53,10 @@ struct Script: Sendable {
     }
     /// Instead of the entry's.
     var signature: Signature?
-    /// Anonymous bytes a model holds while it lives; nothing can be measured when nil.
+    /// Anonymous bytes a model holds while it lives, as it is loaded; nothing can be measured when nil.
     var bytes: (@Sendable (ModelEntry) -> UInt64)?
+    /// The same of a model that is mapped.
+    var mappedOwnBytes: UInt64 = 0
     /// What a load needs beside that, while it goes on.
     var loadExtra: UInt64 = 0
 }
@@ -62,6 +64,8 @@ struct Script: Sendable {
 final class ScriptedEngine: ModelEngine {
     struct Counts: Sendable, Equatable {
         var loads = 0
+        /// Those of them that left the weights in their file.
+        var mappedLoads = 0
         var runs = 0
         var living = 0
         var trims = 0
@@ -76,12 +80,16 @@ final class ScriptedEngine: ModelEngine {
 
     init(_ script: Script = Script()) { self.script = Mutex(script) }
 
-    func load(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
-        counts.withLock { $0.loads += 1 }
+    func load(_ entry: ModelEntry, as form: LoadForm) throws(CallFailure) -> any LoadedModel {
+        counts.withLock {
+            $0.loads += 1
+            if form == .mapped { $0.mappedLoads += 1 }
+        }
         let script = script.withLock { $0 }
         try script.load(entry)
         return ScriptedModel(
-            self, script.signature ?? entry.signature, bytes: script.bytes?(entry) ?? 0,
+            self, script.signature ?? entry.signature, form: form,
+            bytes: form == .mapped ? script.mappedOwnBytes : script.bytes?(entry) ?? 0,
             extra: script.loadExtra)
     }
 
@@ -100,10 +108,15 @@ final class ScriptedEngine: ModelEngine {
 final class ScriptedModel: LoadedModel {
     let signature: Signature
     private let engine: ScriptedEngine
+    let form: LoadForm
     private let bytes: UInt64
 
-    init(_ engine: ScriptedEngine, _ signature: Signature, bytes: UInt64, extra: UInt64) {
+    init(
+        _ engine: ScriptedEngine, _ signature: Signature, form: LoadForm, bytes: UInt64,
+        extra: UInt64
+    ) {
         self.engine = engine
+        self.form = form
         self.signature = signature
         self.bytes = bytes
         engine.counts.withLock {
@@ -177,14 +190,19 @@ enum Samples {
         inputs: [TensorSpecification(name: "X", datatype: .fp32, shape: [-1, 4])],
         outputs: [TensorSpecification(name: "Y", datatype: .fp32, shape: [-1, 4])])
 
-    static func entry(_ index: Int = 0, _ name: String? = nil) -> ModelEntry {
+    /// `weights`: bytes of a file beside the model; a mapped model when there are any.
+    static func entry(
+        _ index: Int = 0, _ name: String? = nil, weights: UInt64 = 0
+    ) -> ModelEntry {
+        var files = [ModelFile(name: "model.onnx", byteCount: 0)]
+        if weights > 0 { files.append(ModelFile(name: "weights.bin", byteCount: weights)) }
         guard let name = ModelName(name ?? "model-\(index)"), let version = ModelVersion(number: 1)
         else { preconditionFailure("a sample's name is a name") }
         return ModelEntry(
             index: index,
             ScannedModel(
-                name: name, version: version, directory: "/nowhere/\(name)/1",
-                signature: signature))
+                name: name, version: version, directory: "/nowhere/\(name)/1", files: files,
+                signature: signature, load: weights > 0 ? .mapped : .plain))
     }
 
     static func prepared(_ entry: ModelEntry, rows: Int = 1) -> Prepared {

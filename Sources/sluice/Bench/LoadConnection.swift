@@ -97,9 +97,12 @@ final class LoadConnection: ChannelInboundHandler {
     /// when it was due: a slow server cannot hide behind a generator that waits for it.
     private func pace() {
         guard phase == .running, let context else { return }
-        sendDue(now: NIODeadline.now().uptimeNanoseconds)
+        let now = NIODeadline.now().uptimeNanoseconds
+        sendDue(now: now)
         let loop = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let next = open < plan.inFlight ? due : due + 1_000_000
+        // While all may be open an answer sends the next. Never in the past: such tasks run before the sockets are asked, and
+        // a generator that is late would read no answers any more.
+        let next = open < plan.inFlight ? due : max(due, now) + 1_000_000
         context.eventLoop.scheduleTask(deadline: .uptimeNanoseconds(next)) { loop.value.pace() }
     }
 
