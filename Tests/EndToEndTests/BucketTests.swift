@@ -17,7 +17,7 @@ import Testing
     ) async throws -> Outcome {
         let gateway = try await TestGateway.start(
             in: folder, models: "s3://\(BucketServer.bucket)/\(prefix)",
-            settings: await store.settings(settings), environment: environment, prefix: shell)
+            settings: store.settings(settings), environment: environment, prefix: shell)
         do {
             let outcome = try await body(gateway)
             if gateway.isRunning {
@@ -36,7 +36,7 @@ import Testing
     private func failure(_ client: SluiceClient, _ model: String) async throws -> SluiceError {
         do {
             _ = try await client.infer(model, inputs: TokenTests.iris())
-        } catch {
+        } catch let error as SluiceError {
             return error
         }
         throw TestTrouble("\(model) was served")
@@ -252,7 +252,8 @@ import Testing
             }
             // A smaller budget is kept from the start.
             try await withGateway("budget", in: folder, "cache: { bytes: 1MiB }") { gateway in
-                #expect(try versions(gateway).count == 2)
+                let kept = try versions(gateway)
+                #expect(kept.count == 2)
             }
         }
     }
@@ -351,7 +352,7 @@ import Testing
             )
             try Data("test:tester\n".utf8).write(to: access)
             try Data("testing\n".utf8).write(to: secret)
-            let settings = await store.settings()
+            let settings = store.settings()
                 .replacing(
                     "s3: {",
                     with: "s3: { access_key_file: \(access.path), secret_key_file: \(secret.path),")

@@ -51,7 +51,7 @@ import Testing
         #expect(throws: FileFault.self) { try folder.rename("none", to: "x") }
         try place.write("file", "x")
         #expect(throws: FileFault.self) { try Folder.make(path: place.path + "/file/x") }
-        #expect(throws: FileFault.self) { try folder.madeFolder("file") }
+        #expect(throws: FileFault.self) { _ = try folder.madeFolder("file") }
     }
 
     @Test func allOfAFolderGoesAndNothingBehindItsLinks() throws {

@@ -3,22 +3,25 @@
 import Foundation
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
-/// One store for all tests: it takes ten seconds to start. Each test has a prefix of its own.
-actor BucketServer {
+/// One store for all tests: it takes ten seconds to start. Each test has a prefix of its own, and one test at a time uses it.
+final class BucketServer: Sendable {
     static let shared = BucketServer()
     static let bucket = "models"
 
-    private var process: Process?
-    private var input: Pipe?
-    private var said = ""
-    private var reader: FileHandle?
-    private var port = 0
-    private var token = ""
-    private var folder = ""
+    private struct State: Sendable {
+        var port = 0
+        var token = ""
+        var folder = ""
+        /// The end of its standard input that keeps it alive.
+        var input: FileHandle?
+    }
 
-    var endpoint: String { "http://127.0.0.1:\(port)" }
+    private let state = Mutex(State())
+
+    var endpoint: String { "http://127.0.0.1:\(state.withLock { $0.port })" }
 
     /// What a gateway needs to use it, with these lines below `models`.
     func settings(_ lines: String = "") -> String {
@@ -33,41 +36,42 @@ actor BucketServer {
 
     /// Starts it when it does not run; opens its door when that is closed.
     func start() async throws {
-        if process == nil { try await launch() }
+        if state.withLock({ $0.input }) == nil { try await launch() }
         if try await status(of: "/healthcheck") != 200 {
-            try #require(input).fileHandleForWriting.write(Data("start\n".utf8))
+            try #require(state.withLock { $0.input }).write(Data("start\n".utf8))
             try await eventually(within: 60, "the store's door") {
                 try await status(of: "/healthcheck") == 200
             }
         }
-        if token.isEmpty { try await enter() }
+        if state.withLock({ $0.token }).isEmpty { try await enter() }
     }
 
     private func launch() async throws {
-        port = try await freePorts()
-        folder =
-            FileManager.default.temporaryDirectory
-            .appending(path: "sluice-bucket-\(UUID().uuidString)").path
+        let port = try await freePorts()
+        let files = FileManager.default
+        let folder = files.temporaryDirectory.appending(path: "sluice-bucket-\(UUID().uuidString)")
+            .path
+        let output = files.temporaryDirectory.appending(path: "sluice-bucket-\(port).out")
+        try Data().write(to: output)
         let process = Process()
         process.executableURL = Paths.root.appending(path: "scripts/components/object-store")
         process.arguments = [folder, "\(port)", "temporary"]
-        let (input, output) = (
-            Pipe(),
-            FileManager.default.temporaryDirectory
-                .appending(path: "sluice-bucket-\(port).out")
-        )
-        try Data().write(to: output)
+        let input = Pipe()
         process.standardInput = input
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: output)
         try process.run()
-        (self.process, self.input) = (process, input)
+        state.withLock {
+            $0.port = port
+            $0.folder = folder
+            $0.input = input.fileHandleForWriting
+        }
         try await eventually(within: 120, "the object store") {
             let said = try String(contentsOf: output, encoding: .utf8)
             guard process.isRunning else { throw TestTrouble("the object store: \(said)") }
             return said.hasPrefix("ready ")
         }
-        try FileManager.default.removeItem(at: output)
+        try files.removeItem(at: output)
     }
 
     /// A port whose four successors are free too.
@@ -96,8 +100,10 @@ actor BucketServer {
 
     /// Nobody is answered until ``start()``.
     func stop() async throws {
-        let number = try String(contentsOfFile: folder + "/pid", encoding: .utf8)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
+        let number = try String(
+            contentsOfFile: state.withLock { $0.folder } + "/pid", encoding: .utf8
+        )
+        .trimmingCharacters(in: .whitespacesAndNewlines)
         _ = kill(try #require(Int32(number)), SIGKILL)
         try await eventually(within: 20, "the store's end") {
             try await status(of: "/healthcheck") == 0
@@ -114,19 +120,20 @@ actor BucketServer {
         let line = answer.split(whereSeparator: \.isNewline).first {
             $0.lowercased().hasPrefix("x-auth-token:")
         }
-        token = try #require(line, "\(answer)").split(separator: ":", maxSplits: 1)[1]
+        let token = try #require(line, "\(answer)").split(separator: ":", maxSplits: 1)[1]
             .trimmingCharacters(in: .whitespaces)
+        state.withLock { $0.token = token }
         try await put(nil, "")
     }
 
     /// Stores a file, or makes the bucket.
     private func put(_ file: String?, _ key: String) async throws {
         let place = key.isEmpty ? BucketServer.bucket : "\(BucketServer.bucket)/\(key)"
-        let answer = try await curl([
+        let token = state.withLock { $0.token }
+        _ = try await curl([
             "-f", "-X", "PUT", "-H", "X-Auth-Token: \(token)", "-T", file ?? "/dev/null",
             "\(endpoint)/v1/AUTH_test/\(place)",
         ])
-        _ = answer
     }
 
     private func status(of path: String) async throws -> Int {

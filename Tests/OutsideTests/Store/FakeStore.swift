@@ -195,14 +195,14 @@ private final class FakeStoreHandler: ChannelInboundHandler {
         let key = path.dropFirst("/\(FakeStore.bucket)/".count)
         return StoreQuestion(
             method: head.method.rawValue, uri: head.uri, headers: headers,
-            key: key.replacing("%20", with: " "), range: range)
+            key: String(key.replacing("%20", with: " ")), range: range)
     }
 
     private func list(_ context: ChannelHandlerContext) {
         var values: [String: String] = [:]
         for pair in head.uri.split(separator: "?").last?.split(separator: "&") ?? [] {
             let halves = pair.split(separator: "=", omittingEmptySubsequences: false)
-            values[String(halves[0])] = halves.last.map { $0.replacing("%2F", with: "/") } ?? ""
+            values[String(halves[0])] = String((halves.last ?? "").replacing("%2F", with: "/"))
         }
         send(
             context, 200,
