@@ -37,8 +37,9 @@ lint:            ## Formatting, and what the tidy rules forbid
 format:          ## Formats every Swift file written by hand
 	@$(SWIFT) format format --in-place --recursive --parallel Package.swift $$(scripts/list-swift)
 
-bench: build     ## Throughput and latency beside the bare limit in C, one run
+bench: build     ## Throughput beside the bare limit in C; models that sleep and wake (needs 25 GB of disk once)
 	@Benchmarks/run
+	@Benchmarks/fleet/run
 
 bench-fetch: build setup-test ## A model from an object store, beside curl with the same file
 	@Benchmarks/fetch

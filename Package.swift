@@ -88,6 +88,7 @@ let package = Package(
         .systemLibrary(name: "COnnxRuntime"),
         .systemLibrary(name: "CFiles"),
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
+        .target(name: "CConfinement"),
 
         // Kits
         room("TLS", ["COpenSSL", nio, logging]),
@@ -95,6 +96,7 @@ let package = Package(
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
+        room("Confinement", ["CConfinement"]),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -109,12 +111,24 @@ let package = Package(
                 logging,
             ]),
 
+        // Import: the converter's own files are readable ones, carried in the binary.
+        .target(
+            name: "Workshop",
+            dependencies: [
+                "Contract", "TLS", "Catalogue", "Files", "Confinement", "OnnxRuntime", "Outside",
+                nio,
+            ],
+            resources: [
+                .embedInCode("Resources/convert.py"), .embedInCode("Resources/requirements.txt"),
+            ],
+            swiftSettings: strict),
+
         // House
         room(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", nio, posix, http, logging, lifecycle,
+                "BinaryDoor", "Issuer", "Outside", "Workshop", nio, posix, http, logging, lifecycle,
                 unixSignals,
                 "Files", configuration, yaml,
             ]),
@@ -131,7 +145,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Contract", "Issuer", "TLS", "SluiceClient", "SluiceMessages",
+                "Gateway", "Workshop", "Contract", "Issuer", "TLS", "SluiceClient",
+                "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
             ],
             swiftSettings: strict,
@@ -154,10 +169,16 @@ let package = Package(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("FilesTests", ["Files"]),
+        tests("ConfinementTests", ["Confinement"]),
+        tests(
+            "WorkshopTests",
+            ["Workshop", "Catalogue", "Files", "Outside", "OnnxRuntime", "Contract", "TLS", nio]),
         tests(
             "OutsideTests",
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
-        tests("GatewayTests", ["Gateway", "Contract", nio, posix, logging]),
+        tests(
+            "GatewayTests",
+            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
         tests(
             "SluiceClientTests",
             [

@@ -104,7 +104,7 @@ extension Grants {
         case .modelAccount:
             // What models cost each other is nothing for those who may only call some of them.
             return rights.contains(.modelsRead) ? .allowed : .missing(scope: "models:read")
-        case .repositoryLoad, .repositoryUnload, .modelControl:
+        case .repositoryLoad, .repositoryUnload, .modelControl, .modelAlias:
             return rights.contains(.modelsAdmin) ? .allowed : .missing(scope: "models:admin")
         case .serverMetadata, .serverReady, .healthWatch:
             return .allowed

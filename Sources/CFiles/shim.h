@@ -1,5 +1,6 @@
-// openat2(2) and sync_file_range(2) for Swift: the C library has no function for the one and hides the other, and Swift cannot
-// call syscall(2), whose number of arguments varies. Only the target Files imports this module.
+// What Swift cannot say of files by itself. openat2(2), renameat2(2) and sync_file_range(2): the C library has no function for the
+// first yet and hides the others, and Swift cannot call syscall(2), whose number of arguments varies. Only the target Files
+// imports this module.
 #pragma once
 
 #include <errno.h>
@@ -41,4 +42,16 @@ static inline int CFiles_openat2(
   errno = ENOSYS;
   return -1;
 #endif
+}
+
+// A store that no other thread, and no reader after a crash, sees before the stores that came before it.
+static inline void CFiles_storeReleased(uint64_t *_Nonnull place, uint64_t value) {
+  __atomic_store_n(place, value, __ATOMIC_RELEASE);
+}
+
+// Gives a name in one folder another name in another folder of the same file system: EEXIST when that is taken.
+static inline int CFiles_moveWithoutReplacing(
+    int from, const char *_Nonnull name, int to, const char *_Nonnull newName) {
+  // 1: RENAME_NOREPLACE.
+  return (int)syscall(SYS_renameat2, from, name, to, newName, 1U);
 }

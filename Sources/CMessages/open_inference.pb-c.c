@@ -418,6 +418,12 @@ void   inference__model_metadata_response__tensor_metadata__init
   static const Inference__ModelMetadataResponse__TensorMetadata init_value = INFERENCE__MODEL_METADATA_RESPONSE__TENSOR_METADATA__INIT;
   *message = init_value;
 }
+void   inference__model_metadata_response__properties_entry__init
+                     (Inference__ModelMetadataResponse__PropertiesEntry         *message)
+{
+  static const Inference__ModelMetadataResponse__PropertiesEntry init_value = INFERENCE__MODEL_METADATA_RESPONSE__PROPERTIES_ENTRY__INIT;
+  *message = init_value;
+}
 void   inference__model_metadata_response__init
                      (Inference__ModelMetadataResponse         *message)
 {
@@ -1782,7 +1788,58 @@ const ProtobufCMessageDescriptor inference__model_metadata_response__tensor_meta
   (ProtobufCMessageInit) inference__model_metadata_response__tensor_metadata__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor inference__model_metadata_response__field_descriptors[5] =
+static const ProtobufCFieldDescriptor inference__model_metadata_response__properties_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Inference__ModelMetadataResponse__PropertiesEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Inference__ModelMetadataResponse__PropertiesEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned inference__model_metadata_response__properties_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange inference__model_metadata_response__properties_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor inference__model_metadata_response__properties_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "inference.ModelMetadataResponse.PropertiesEntry",
+  "PropertiesEntry",
+  "Inference__ModelMetadataResponse__PropertiesEntry",
+  "inference",
+  sizeof(Inference__ModelMetadataResponse__PropertiesEntry),
+  2,
+  inference__model_metadata_response__properties_entry__field_descriptors,
+  inference__model_metadata_response__properties_entry__field_indices_by_name,
+  1,  inference__model_metadata_response__properties_entry__number_ranges,
+  (ProtobufCMessageInit) inference__model_metadata_response__properties_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor inference__model_metadata_response__field_descriptors[6] =
 {
   {
     "name",
@@ -1844,18 +1901,31 @@ static const ProtobufCFieldDescriptor inference__model_metadata_response__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "properties",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Inference__ModelMetadataResponse, n_properties),
+    offsetof(Inference__ModelMetadataResponse, properties),
+    &inference__model_metadata_response__properties_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned inference__model_metadata_response__field_indices_by_name[] = {
   3,   /* field[3] = inputs */
   0,   /* field[0] = name */
   4,   /* field[4] = outputs */
   2,   /* field[2] = platform */
+  5,   /* field[5] = properties */
   1,   /* field[1] = versions */
 };
 static const ProtobufCIntRange inference__model_metadata_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor inference__model_metadata_response__descriptor =
 {
@@ -1865,7 +1935,7 @@ const ProtobufCMessageDescriptor inference__model_metadata_response__descriptor 
   "Inference__ModelMetadataResponse",
   "inference",
   sizeof(Inference__ModelMetadataResponse),
-  5,
+  6,
   inference__model_metadata_response__field_descriptors,
   inference__model_metadata_response__field_indices_by_name,
   1,  inference__model_metadata_response__number_ranges,

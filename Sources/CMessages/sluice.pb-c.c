@@ -952,6 +952,96 @@ void   sluice__v1__miss_point__free_unpacked
   assert(message->base.descriptor == &sluice__v1__miss_point__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   sluice__v1__model_alias_request__init
+                     (Sluice__V1__ModelAliasRequest         *message)
+{
+  static const Sluice__V1__ModelAliasRequest init_value = SLUICE__V1__MODEL_ALIAS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_alias_request__get_packed_size
+                     (const Sluice__V1__ModelAliasRequest *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_alias_request__pack
+                     (const Sluice__V1__ModelAliasRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_alias_request__pack_to_buffer
+                     (const Sluice__V1__ModelAliasRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelAliasRequest *
+       sluice__v1__model_alias_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelAliasRequest *)
+     protobuf_c_message_unpack (&sluice__v1__model_alias_request__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_alias_request__free_unpacked
+                     (Sluice__V1__ModelAliasRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_alias_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__model_alias_response__init
+                     (Sluice__V1__ModelAliasResponse         *message)
+{
+  static const Sluice__V1__ModelAliasResponse init_value = SLUICE__V1__MODEL_ALIAS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__model_alias_response__get_packed_size
+                     (const Sluice__V1__ModelAliasResponse *message)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__model_alias_response__pack
+                     (const Sluice__V1__ModelAliasResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__model_alias_response__pack_to_buffer
+                     (const Sluice__V1__ModelAliasResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__model_alias_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__ModelAliasResponse *
+       sluice__v1__model_alias_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__ModelAliasResponse *)
+     protobuf_c_message_unpack (&sluice__v1__model_alias_response__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__model_alias_response__free_unpacked
+                     (Sluice__V1__ModelAliasResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__model_alias_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor sluice__v1__client_hello__field_descriptors[5] =
 {
   {
@@ -2095,23 +2185,25 @@ const ProtobufCMessageDescriptor sluice__v1__health_status__descriptor =
   (ProtobufCMessageInit) sluice__v1__health_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue sluice__v1__model_control_request__action__enum_values_by_number[5] =
+static const ProtobufCEnumValue sluice__v1__model_control_request__action__enum_values_by_number[6] =
 {
   { "ACTION_UNSPECIFIED", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED", 0 },
   { "ACTION_SLEEP", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_SLEEP", 1 },
   { "ACTION_PIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN", 2 },
   { "ACTION_UNPIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN", 3 },
   { "ACTION_REFRESH", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH", 4 },
+  { "ACTION_UNQUARANTINE", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNQUARANTINE", 5 },
 };
 static const ProtobufCIntRange sluice__v1__model_control_request__action__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex sluice__v1__model_control_request__action__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex sluice__v1__model_control_request__action__enum_values_by_name[6] =
 {
   { "ACTION_PIN", 2 },
   { "ACTION_REFRESH", 4 },
   { "ACTION_SLEEP", 1 },
   { "ACTION_UNPIN", 3 },
+  { "ACTION_UNQUARANTINE", 5 },
   { "ACTION_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor sluice__v1__model_control_request__action__descriptor =
@@ -2121,9 +2213,9 @@ const ProtobufCEnumDescriptor sluice__v1__model_control_request__action__descrip
   "Action",
   "Sluice__V1__ModelControlRequest__Action",
   "sluice.v1",
-  5,
+  6,
   sluice__v1__model_control_request__action__enum_values_by_number,
-  5,
+  6,
   sluice__v1__model_control_request__action__enum_values_by_name,
   1,
   sluice__v1__model_control_request__action__value_ranges,
@@ -2254,7 +2346,7 @@ const ProtobufCMessageDescriptor sluice__v1__model_account_response__descriptor 
   (ProtobufCMessageInit) sluice__v1__model_account_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[19] =
+static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[23] =
 {
   {
     "name",
@@ -2484,8 +2576,57 @@ static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "aliases",
+    50,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Sluice__V1__ModelAccount, n_aliases),
+    offsetof(Sluice__V1__ModelAccount, aliases),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "trial",
+    51,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, trial),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quarantined",
+    52,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, quarantined),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "strikes",
+    53,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, strikes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
+  19,   /* field[19] = aliases */
   4,   /* field[4] = anonymous_bytes */
   9,   /* field[9] = awake_ms */
   11,   /* field[11] = calls_since_wake */
@@ -2501,15 +2642,19 @@ static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   5,   /* field[5] = mapped_bytes */
   0,   /* field[0] = name */
   3,   /* field[3] = pinned */
+  21,   /* field[21] = quarantined */
   15,   /* field[15] = score */
   2,   /* field[2] = state */
+  22,   /* field[22] = strikes */
+  20,   /* field[20] = trial */
   7,   /* field[7] = unreturned_bytes */
   1,   /* field[1] = version */
 };
-static const ProtobufCIntRange sluice__v1__model_account__number_ranges[1 + 1] =
+static const ProtobufCIntRange sluice__v1__model_account__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 19 }
+  { 50, 19 },
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
 {
@@ -2519,10 +2664,10 @@ const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
   "Sluice__V1__ModelAccount",
   "sluice.v1",
   sizeof(Sluice__V1__ModelAccount),
-  19,
+  23,
   sluice__v1__model_account__field_descriptors,
   sluice__v1__model_account__field_indices_by_name,
-  1,  sluice__v1__model_account__number_ranges,
+  2,  sluice__v1__model_account__number_ranges,
   (ProtobufCMessageInit) sluice__v1__model_account__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2706,7 +2851,193 @@ const ProtobufCMessageDescriptor sluice__v1__miss_point__descriptor =
   (ProtobufCMessageInit) sluice__v1__miss_point__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[14] =
+static const ProtobufCEnumValue sluice__v1__model_alias_request__action__enum_values_by_number[4] =
+{
+  { "ACTION_UNSPECIFIED", "SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_UNSPECIFIED", 0 },
+  { "ACTION_SET", "SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_SET", 1 },
+  { "ACTION_REMOVE", "SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_REMOVE", 2 },
+  { "ACTION_ROLLBACK", "SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_ROLLBACK", 3 },
+};
+static const ProtobufCIntRange sluice__v1__model_alias_request__action__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex sluice__v1__model_alias_request__action__enum_values_by_name[4] =
+{
+  { "ACTION_REMOVE", 2 },
+  { "ACTION_ROLLBACK", 3 },
+  { "ACTION_SET", 1 },
+  { "ACTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor sluice__v1__model_alias_request__action__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAliasRequest.Action",
+  "Action",
+  "Sluice__V1__ModelAliasRequest__Action",
+  "sluice.v1",
+  4,
+  sluice__v1__model_alias_request__action__enum_values_by_number,
+  4,
+  sluice__v1__model_alias_request__action__enum_values_by_name,
+  1,
+  sluice__v1__model_alias_request__action__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__model_alias_request__field_descriptors[3] =
+{
+  {
+    "alias",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasRequest, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasRequest, version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "action",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasRequest, action),
+    &sluice__v1__model_alias_request__action__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__model_alias_request__field_indices_by_name[] = {
+  2,   /* field[2] = action */
+  0,   /* field[0] = alias */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange sluice__v1__model_alias_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor sluice__v1__model_alias_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAliasRequest",
+  "ModelAliasRequest",
+  "Sluice__V1__ModelAliasRequest",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelAliasRequest),
+  3,
+  sluice__v1__model_alias_request__field_descriptors,
+  sluice__v1__model_alias_request__field_indices_by_name,
+  1,  sluice__v1__model_alias_request__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_alias_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__model_alias_response__field_descriptors[5] =
+{
+  {
+    "alias",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasResponse, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "was",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasResponse, was),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "now",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasResponse, now),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proof",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasResponse, proof),
+    &sluice__v1__alias_proof__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "golden_cases",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAliasResponse, golden_cases),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__model_alias_response__field_indices_by_name[] = {
+  0,   /* field[0] = alias */
+  4,   /* field[4] = golden_cases */
+  2,   /* field[2] = now */
+  3,   /* field[3] = proof */
+  1,   /* field[1] = was */
+};
+static const ProtobufCIntRange sluice__v1__model_alias_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor sluice__v1__model_alias_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.ModelAliasResponse",
+  "ModelAliasResponse",
+  "Sluice__V1__ModelAliasResponse",
+  "sluice.v1",
+  sizeof(Sluice__V1__ModelAliasResponse),
+  5,
+  sluice__v1__model_alias_response__field_descriptors,
+  sluice__v1__model_alias_response__field_indices_by_name,
+  1,  sluice__v1__model_alias_response__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__model_alias_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[15] =
 {
   { "METHOD_UNSPECIFIED", "SLUICE__V1__METHOD__METHOD_UNSPECIFIED", 0 },
   { "METHOD_INFER", "SLUICE__V1__METHOD__METHOD_INFER", 1 },
@@ -2722,16 +3053,18 @@ static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[14] =
   { "METHOD_HEALTH_WATCH", "SLUICE__V1__METHOD__METHOD_HEALTH_WATCH", 11 },
   { "METHOD_MODEL_CONTROL", "SLUICE__V1__METHOD__METHOD_MODEL_CONTROL", 12 },
   { "METHOD_MODEL_ACCOUNT", "SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT", 13 },
+  { "METHOD_MODEL_ALIAS", "SLUICE__V1__METHOD__METHOD_MODEL_ALIAS", 14 },
 };
 static const ProtobufCIntRange sluice__v1__method__value_ranges[] = {
-{0, 0},{0, 14}
+{0, 0},{0, 15}
 };
-static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[14] =
+static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[15] =
 {
   { "METHOD_HEALTH_WATCH", 11 },
   { "METHOD_INFER", 1 },
   { "METHOD_INFER_STREAM", 2 },
   { "METHOD_MODEL_ACCOUNT", 13 },
+  { "METHOD_MODEL_ALIAS", 14 },
   { "METHOD_MODEL_CONTROL", 12 },
   { "METHOD_MODEL_METADATA", 3 },
   { "METHOD_MODEL_READY", 4 },
@@ -2750,9 +3083,9 @@ const ProtobufCEnumDescriptor sluice__v1__method__descriptor =
   "Method",
   "Sluice__V1__Method",
   "sluice.v1",
-  14,
+  15,
   sluice__v1__method__enum_values_by_number,
-  14,
+  15,
   sluice__v1__method__enum_values_by_name,
   1,
   sluice__v1__method__value_ranges,
@@ -2862,5 +3195,37 @@ const ProtobufCEnumDescriptor sluice__v1__model_state__descriptor =
   sluice__v1__model_state__enum_values_by_name,
   1,
   sluice__v1__model_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue sluice__v1__alias_proof__enum_values_by_number[4] =
+{
+  { "ALIAS_PROOF_UNSPECIFIED", "SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_UNSPECIFIED", 0 },
+  { "ALIAS_PROOF_LOADED", "SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_LOADED", 1 },
+  { "ALIAS_PROOF_GOLDEN", "SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_GOLDEN", 2 },
+  { "ALIAS_PROOF_EARLIER", "SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_EARLIER", 3 },
+};
+static const ProtobufCIntRange sluice__v1__alias_proof__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex sluice__v1__alias_proof__enum_values_by_name[4] =
+{
+  { "ALIAS_PROOF_EARLIER", 3 },
+  { "ALIAS_PROOF_GOLDEN", 2 },
+  { "ALIAS_PROOF_LOADED", 1 },
+  { "ALIAS_PROOF_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor sluice__v1__alias_proof__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "sluice.v1.AliasProof",
+  "AliasProof",
+  "Sluice__V1__AliasProof",
+  "sluice.v1",
+  4,
+  sluice__v1__alias_proof__enum_values_by_number,
+  4,
+  sluice__v1__alias_proof__enum_values_by_name,
+  1,
+  sluice__v1__alias_proof__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -197,6 +197,11 @@ static inline OrtStatus *_Nullable COnnxRuntime_AddSessionConfigEntry(
     const OrtApi *api, OrtSessionOptions *options, const char *key, const char *value) {
   return api->AddSessionConfigEntry(options, key, value);
 }
+// The model is written there, optimised, when the session is made.
+static inline OrtStatus *_Nullable COnnxRuntime_SetOptimizedModelFilePath(
+    const OrtApi *api, OrtSessionOptions *options, const char *path) {
+  return api->SetOptimizedModelFilePath(options, path);
+}
 
 // MARK: Session
 

@@ -73,7 +73,7 @@ package struct GoldenCase: Sendable, Equatable {
 }
 
 extension GoldenCase: Decodable {
-    private enum CodingKeys: String, CodingKey { case inputs, outputs, tolerance }
+    enum CodingKeys: String, CodingKey { case inputs, outputs, tolerance }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)

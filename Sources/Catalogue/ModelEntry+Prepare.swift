@@ -29,9 +29,12 @@ struct InputCheck: Sendable {
 extension ModelEntry {
     /// Checks everything a caller could get wrong and puts the inputs into the model's order. Throws
     /// INVALID_ARGUMENT naming model, tensor, what was expected and what came.
-    package func prepare(_ request: InferenceRequest) throws(CallFailure) -> Prepared {
+    /// - Parameter asked: What the call's header named this version by, which the message may repeat.
+    package func prepare(
+        _ request: InferenceRequest, asked: String = ""
+    ) throws(CallFailure) -> Prepared {
         if !request.model.isEmpty, request.model != name { throw otherModel(request.model) }
-        if !request.version.isEmpty, request.version != version {
+        if !request.version.isEmpty, request.version != version, request.version != asked {
             throw otherVersion(request.version)
         }
         let inputs = isInOrder(request.inputs) ? request.inputs : try ordered(request.inputs)

@@ -31,6 +31,9 @@ package final class ModelEntry: Sendable {
     /// Why this version cannot be served; nil when it can, as far as its files tell.
     package let fault: String?
 
+    /// Tells this content of the files from every other, also after a restart.
+    package let contentKey: UInt64
+
     let scanned: ScannedModel
     /// Every output, in the signature's order: shared by all calls that do not choose.
     let everyOutput: [Int]
@@ -53,6 +56,7 @@ package final class ModelEntry: Sendable {
             $1.name == ModelEntry.modelFileName ? $0 : $0 &+ $1.byteCount
         }
         fault = scanned.fault
+        contentKey = ContentKey.of(scanned)
         self.scanned = scanned
         everyOutput = Array(scanned.signature.outputs.indices)
         checks = scanned.signature.inputs.map(InputCheck.init)

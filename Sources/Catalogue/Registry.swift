@@ -2,16 +2,24 @@
 // and never wakes a model.
 
 package import Contract
-private import Synchronization
+import Synchronization
 
-/// The catalogue. Any thread may ask; scans and load/unload requests change it.
+/// The catalogue. Any thread may ask; scans, operators and trials change it.
 package final class Registry: Sendable {
     /// The versions of one name.
-    private struct Family {
+    struct Family {
         /// Ascending by version, never empty.
         var entries: [ModelEntry]
+        /// What a call without a version gets; one of `entries`.
+        var latest: ModelEntry
         /// Taken out of service by a client, until a client loads it again (OIP 9).
         var unloaded = false
+        /// The same of single versions.
+        var unloadedVersions: Set<Int64> = []
+        /// Why the trial of a version failed, by the entry's index.
+        var doubts: [Int: String] = [:]
+        /// Why a version is kept away, by the entry's index.
+        var quarantined: [Int: Quarantine] = [:]
 
         /// The entry with this number; versions are few, but nothing bounds them, so by halves.
         func entry(numbered number: Int64) -> ModelEntry? {
@@ -27,14 +35,22 @@ package final class Registry: Sendable {
             }
             return low < entries.count && entries[low].versionNumber == number ? entries[low] : nil
         }
+
+        func isUnloaded(_ entry: ModelEntry) -> Bool {
+            unloaded || unloadedVersions.contains(entry.versionNumber)
+        }
     }
 
-    private struct Shelf {
+    struct Shelf {
         var families: [String: Family] = [:]
+        /// Also of models that are not there now.
+        var books: [String: FamilyBook] = [:]
+        /// By model; see ``Registry/quarantine(_:)``.
+        var quarantine: [String: [Quarantine]] = [:]
         var nextIndex = 0
     }
 
-    private let shelf = Mutex(Shelf())
+    let shelf = Mutex(Shelf())
     private let change = Atomic<UInt64>(0)
     /// Why a model that is unknown may exist all the same; nil when the repository has been looked at.
     private let gap = Mutex<String?>(nil)
@@ -49,6 +65,8 @@ package final class Registry: Sendable {
     /// Counts every change of what ``select(name:version:)`` could answer.
     package var generation: UInt64 { change.load(ordering: .acquiring) }
 
+    func hasChanged() { change.add(1, ordering: .acquiringAndReleasing) }
+
     /// Versions known, broken ones and those out of service included.
     package var count: Int {
         families().reduce(0) { $0 + $1.value.entries.count }
@@ -59,19 +77,28 @@ package final class Registry: Sendable {
         families().sorted { $0.key < $1.key }.flatMap(\.value.entries)
     }
 
-    private func families() -> [String: Family] { shelf.withLock { $0.families } }
+    func families() -> [String: Family] { shelf.withLock { $0.families } }
 }
 
 // MARK: - A call asks
 
 extension Registry {
-    /// The version a call runs on: the highest when `version` is empty. Throws NOT_FOUND, INVALID_ARGUMENT for
-    /// a version that is no version, UNAVAILABLE while out of service, FAILED_PRECONDITION when broken.
+    /// What a version's text led to.
+    private struct Known {
+        var entry: ModelEntry
+        var isUnloaded: Bool
+        var quarantine: Quarantine?
+    }
+
+    /// The version a call runs on: the latest when `version` is empty or `latest`, else the one of that number or
+    /// alias. Throws NOT_FOUND, INVALID_ARGUMENT for what is neither, UNAVAILABLE while out of service,
+    /// FAILED_PRECONDITION when broken or quarantined.
     package func select(name: String, version: String) throws(CallFailure) -> ModelEntry {
-        let (entry, unloaded) = try known(name: name, version: version)
-        if unloaded { throw Registry.unloadedFailure(name) }
-        if let fault = entry.fault { throw entry.brokenFailure(fault) }
-        return entry
+        let known = try known(name: name, version: version)
+        if known.isUnloaded { throw Registry.unloadedFailure(name) }
+        if let fault = known.entry.fault { throw known.entry.brokenFailure(fault) }
+        if let quarantine = known.quarantine { throw quarantine.failure(of: known.entry) }
+        return known.entry
     }
 
     /// True when a call would be taken, at rest or awake.
@@ -87,44 +114,62 @@ extension Registry {
 
     /// What is known about the model without loading it; out of service or not.
     package func metadata(name: String, version: String) throws(CallFailure) -> ModelMetadata {
-        let (entry, _) = try known(name: name, version: version)
+        let entry = try known(name: name, version: version).entry
         if let fault = entry.fault { throw entry.brokenFailure(fault) }
-        let versions = families()[entry.name]?.entries.map(\.version) ?? [entry.version]
-        return ModelMetadata(
-            name: entry.name, versions: versions, platform: ModelEntry.platform,
-            signature: entry.signature)
+        let (family, book) = shelf.withLock { ($0.families[name], $0.books[name]) }
+        var metadata = ModelMetadata(
+            name: entry.name, versions: family?.entries.map(\.version) ?? [entry.version],
+            platform: ModelEntry.platform, signature: entry.signature)
+        metadata.aliases[AliasName.latest] = family?.latest.version
+        for (alias, target) in book?.aliases ?? [:] {
+            metadata.aliases[alias.text] = String(target.version)
+        }
+        return metadata
     }
 
-    /// The version of that number, or every version when `version` is empty; broken and out of service too. Never
-    /// empty. Throws NOT_FOUND, INVALID_ARGUMENT for a version that is no version.
+    /// The version of that number or alias, or every version when `version` is empty; broken and out of service too.
+    /// Never empty. Throws NOT_FOUND, INVALID_ARGUMENT for a version that is none.
     package func versions(of name: String, version: String) throws(CallFailure) -> [ModelEntry] {
         guard version.isEmpty else { return [try known(name: name, version: version).entry] }
         guard let family = shelf.withLock({ $0.families[name] }) else { throw unknown(name) }
         return family.entries
     }
 
-    private func known(
-        name: String, version: String
-    ) throws(CallFailure) -> (entry: ModelEntry, unloaded: Bool) {
-        var number: Int64 = 0
-        if !version.isEmpty {
-            guard let parsed = ModelVersion(version) else {
-                throw Registry.badVersion(name, version)
+    private func known(name: String, version: String) throws(CallFailure) -> Known {
+        guard let choice = VersionChoice(version) else { throw Registry.badVersion(name, version) }
+        let found = shelf.withLock { shelf -> (isKnown: Bool, version: Known?) in
+            guard let family = shelf.families[name] else { return (false, nil) }
+            let entry: ModelEntry? =
+                switch choice {
+                case .latest: family.latest
+                case .number(let version): family.entry(numbered: version.number)
+                case .alias(let alias):
+                    shelf.books[name]?.aliases[alias].flatMap { family.entry(numbered: $0.version) }
+                }
+            guard let entry else { return (true, nil) }
+            return (
+                true,
+                Known(
+                    entry: entry, isUnloaded: family.isUnloaded(entry),
+                    quarantine: family.quarantined[entry.index])
+            )
+        }
+        guard found.isKnown else { throw unknown(name) }
+        guard let known = found.version else { throw Registry.noVersion(name, choice) }
+        return known
+    }
+
+    /// The answer for a version or an alias that is not there, or an alias whose version has gone.
+    static func noVersion(_ name: String, _ choice: VersionChoice) -> CallFailure {
+        let what =
+            switch choice {
+            case .latest: "no version"
+            case .number(let version): "no version \(version)"
+            case .alias(let alias): "no alias '\(alias)', or its version is not there"
             }
-            number = parsed.number
-        }
-        let found = shelf.withLock { shelf -> (entry: ModelEntry?, unloaded: Bool)? in
-            guard let family = shelf.families[name] else { return nil }
-            let entry = number == 0 ? family.entries.last : family.entry(numbered: number)
-            return (entry, family.unloaded)
-        }
-        guard let found else { throw unknown(name) }
-        guard let entry = found.entry else {
-            throw CallFailure(
-                .notFound, .modelNotFound,
-                "model \(Wording.quoted(name)) has no version \(version)", notStarted: true)
-        }
-        return (entry, found.unloaded)
+        return CallFailure(
+            .notFound, .modelNotFound, "model \(Wording.quoted(name)) has \(what)",
+            notStarted: true)
     }
 
     /// The answer for a model that is unknown or not this caller's: one text, so that nobody can tell which.
@@ -151,7 +196,7 @@ extension Registry {
         CallFailure(
             .invalidArgument, .badMessage,
             "model \(Wording.quoted(name)): version \(Wording.quoted(version)) is not a positive "
-                + "whole number without leading zeros", notStarted: true)
+                + "whole number without leading zeros, and no alias", notStarted: true)
     }
 
     private static func unloadedFailure(_ name: String) -> CallFailure {
@@ -163,91 +208,6 @@ extension Registry {
 
     /// What the index says of a model a client has taken out of service, as Triton words it.
     package static let unloadedReason = "unloaded by CLIENT"
-}
-
-// MARK: - Operators and scans change it
-
-extension Registry {
-    /// What a scan changed.
-    package struct Change: Sendable {
-        /// New or changed versions.
-        package var added: [ModelEntry] = []
-        /// Versions that are gone or have been replaced by one of `added`: their sessions can be freed.
-        package var removed: [ModelEntry] = []
-
-        package var isEmpty: Bool { added.isEmpty && removed.isEmpty }
-    }
-
-    /// Takes in the outcome of a scan. A version whose files did not change keeps its entry; a name that a
-    /// client has taken out of service stays out. When a name and version comes twice, the first wins.
-    @discardableResult
-    package func replace(with models: [ScannedModel]) -> Change {
-        let change = shelf.withLock { shelf -> Change in
-            var change = Change()
-            var families: [String: Family] = [:]
-            families.reserveCapacity(models.count)
-            for model in models {
-                let name = model.name.text
-                let old = shelf.families[name]
-                if families[name]?.entries.contains(where: {
-                    $0.versionNumber == model.version.number
-                }) == true {
-                    continue
-                }
-                let entry: ModelEntry
-                if let kept = old?.entry(numbered: model.version.number), kept.scanned == model {
-                    entry = kept
-                } else {
-                    entry = ModelEntry(index: shelf.nextIndex, model)
-                    shelf.nextIndex += 1
-                    change.added.append(entry)
-                }
-                families[
-                    name, default: Family(entries: [], unloaded: old?.unloaded ?? false)
-                ].entries.append(entry)
-            }
-            for name in families.keys {
-                families[name]?.entries.sort { $0.versionNumber < $1.versionNumber }
-            }
-            for (name, family) in shelf.families {
-                for entry in family.entries
-                where families[name]?.entry(numbered: entry.versionNumber) !== entry {
-                    change.removed.append(entry)
-                }
-            }
-            shelf.families = families
-            return change
-        }
-        if !change.isEmpty { self.change.add(1, ordering: .acquiringAndReleasing) }
-        return change
-    }
-
-    /// Triton's load: puts every version back into service. Answers the highest version, which the caller may
-    /// wake. Throws NOT_FOUND, or FAILED_PRECONDITION when that version is broken.
-    package func putInService(_ name: String) throws(CallFailure) -> ModelEntry {
-        let entries = try setUnloaded(name, false)
-        guard let highest = entries.last else { throw Registry.notFound(name) }
-        if let fault = highest.fault { throw highest.brokenFailure(fault) }
-        return highest
-    }
-
-    /// Triton's unload: every version is out of service until it is loaded again. Answers the entries, whose
-    /// sessions can be freed once their calls have ended. Throws NOT_FOUND.
-    @discardableResult
-    package func takeOutOfService(_ name: String) throws(CallFailure) -> [ModelEntry] {
-        try setUnloaded(name, true)
-    }
-
-    private func setUnloaded(_ name: String, _ unloaded: Bool) throws(CallFailure) -> [ModelEntry] {
-        let entries = shelf.withLock { shelf -> [ModelEntry]? in
-            guard shelf.families[name] != nil else { return nil }
-            shelf.families[name]?.unloaded = unloaded
-            return shelf.families[name]?.entries
-        }
-        guard let entries else { throw Registry.notFound(name) }
-        change.add(1, ordering: .acquiringAndReleasing)
-        return entries
-    }
 }
 
 // MARK: - The index
@@ -263,18 +223,33 @@ extension Registry {
         reason: (ModelEntry) -> String = { _ in "" }
     ) -> [IndexEntry] {
         var lines: [IndexEntry] = []
-        for (name, family) in families().sorted(by: { $0.key < $1.key }) where visible(name) {
+        let (families, books) = shelf.withLock { ($0.families, $0.books) }
+        func standing(_ entry: ModelEntry, _ family: Family) -> String? {
+            (books[entry.name] ?? FamilyBook()).reasonNotLatest(
+                entry, latest: family.latest, doubt: family.doubts[entry.index])
+        }
+        for (name, family) in families.sorted(by: { $0.key < $1.key }) where visible(name) {
             for entry in family.entries {
-                let trouble = entry.fault ?? (family.unloaded ? Registry.unloadedReason : nil)
+                let trouble =
+                    entry.fault
+                    ?? (family.isUnloaded(entry) ? Registry.unloadedReason : nil)
+                    ?? family.quarantined[entry.index]?.reason(of: entry)
                 if readyOnly, trouble != nil { continue }
                 lines.append(
                     IndexEntry(
                         name: name, version: entry.version,
                         state: trouble == nil ? "READY" : "UNAVAILABLE",
-                        reason: trouble ?? reason(entry)))
+                        reason: trouble ?? Registry.said(reason(entry), standing(entry, family))))
             }
         }
         return lines
+    }
+}
+
+extension Registry {
+    private static func said(_ reason: String, _ standing: String?) -> String {
+        guard let standing else { return reason }
+        return reason.isEmpty ? standing : reason + "; " + standing
     }
 }
 

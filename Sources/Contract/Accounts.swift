@@ -10,6 +10,8 @@ package enum ModelControl: UInt32, Sendable, Hashable, CaseIterable {
     case unpin = 3
     /// Looks now for models that came, changed or went; means no model.
     case refresh = 4
+    /// Serves again what was kept away because the process ended while it was at work.
+    case unquarantine = 5
 }
 
 /// What one version of a model costs and how it is used; counts are since the gateway started.
@@ -59,6 +61,14 @@ package struct ModelAccount: Sendable, Equatable {
     package var evictedFor = ""
     /// Why the last load failed; empty unless ``State/broken``.
     package var failure = ""
+    /// The names that stand for this version, sorted; `latest` among them.
+    package var aliases: [String] = []
+    /// Why `latest` does not go to this version though it is the newer one; empty when nothing is to be said.
+    package var trial = ""
+    /// Not served because the process ended too often while it was at work.
+    package var isQuarantined = false
+    /// How often that was.
+    package var strikes: UInt32 = 0
 
     package init(name: String, version: String, state: State) {
         self.name = name

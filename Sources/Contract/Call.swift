@@ -15,6 +15,7 @@ package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case healthWatch = 11
     case modelControl = 12
     case modelAccount = 13
+    case modelAlias = 14
 }
 
 /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, flags.
@@ -76,15 +77,18 @@ package struct Question: Sendable, Equatable {
     package var readyOnly: Bool
     /// `ModelControlRequest.action`; nil for every other method.
     package var control: ModelControl?
+    /// `ModelAliasRequest`; nil for every other method.
+    package var aliasMove: AliasMove?
 
     package init(
         model: String = "", version: String = "", readyOnly: Bool = false,
-        control: ModelControl? = nil
+        control: ModelControl? = nil, aliasMove: AliasMove? = nil
     ) {
         self.model = model
         self.version = version
         self.readyOnly = readyOnly
         self.control = control
+        self.aliasMove = aliasMove
     }
 }
 
@@ -128,8 +132,14 @@ package struct ModelMetadata: Sendable, Equatable {
     package var versions: [String]
     package var platform: String
     package var signature: Signature
+    /// The version behind each name that stands for one, `latest` among them.
+    package var aliases: [String: String]
 
-    package init(name: String, versions: [String], platform: String, signature: Signature) {
+    package init(
+        name: String, versions: [String], platform: String, signature: Signature,
+        aliases: [String: String] = [:]
+    ) {
+        self.aliases = aliases
         self.name = name
         self.versions = versions
         self.platform = platform
@@ -211,6 +221,7 @@ package enum Answer: Sendable, Equatable {
     case statistics([ModelStatistics])
     /// The fleet, and the models asked for.
     case account(FleetAccount, [ModelAccount])
+    case alias(AliasChange)
     /// Load, unload and control: an empty message.
     case done
     /// One message of a health watch: true while the gateway serves.

@@ -60,6 +60,8 @@ package struct Reason: RawRepresentable, Sendable, Hashable {
     package static let modelUnloaded = Reason("MODEL_UNLOADED")
     package static let modelLoading = Reason("MODEL_LOADING")
     package static let modelBroken = Reason("MODEL_BROKEN")
+    package static let modelQuarantined = Reason("MODEL_QUARANTINED")
+    package static let modelUnproved = Reason("MODEL_UNPROVED")
     package static let runFailed = Reason("RUN_FAILED")
     package static let tokenMissing = Reason("TOKEN_MISSING")
     package static let tokenMalformed = Reason("TOKEN_MALFORMED")

@@ -21,6 +21,9 @@ package struct FileFault: Error, Sendable, Equatable, CustomStringConvertible {
     /// The disk, the user's share of it, or what one file may have is used up.
     package var isFull: Bool { number == ENOSPC || number == EDQUOT || number == EFBIG }
 
+    /// The name that was to be made is there already.
+    package var isTaken: Bool { number == EEXIST || number == ENOTEMPTY }
+
     package var isDenied: Bool { number == EACCES || number == EPERM || number == EROFS }
 
     /// The system's words, for example `Permission denied`.

@@ -33,10 +33,12 @@ extension Journey {
         case .repositoryLoad:
             // The load goes on when the caller leaves: others may wait for it.
             ticket = visit.desk.load(
-                try registry.putInService(call.model), deadline: call.deadline, now: call.arrived,
-                wantsProgress: call.wantsProgress, delegate: self)
+                try registry.putInService(call.model, version: version), deadline: call.deadline,
+                now: call.arrived, wantsProgress: call.wantsProgress, delegate: self)
+            // What failed its trial may try again.
+            visit.walk.versions.consider(call.model)
         case .repositoryUnload:
-            for entry in try registry.takeOutOfService(call.model) {
+            for entry in try registry.takeOutOfService(call.model, version: version) {
                 visit.walk.fleet.unload(entry)
             }
             end(.success(.done))
@@ -44,6 +46,8 @@ extension Journey {
             try control(question.control, version: version)
         case .modelAccount:
             end(.success(try account(version: version)))
+        case .modelAlias:
+            try moveAlias(question.aliasMove)
         case .healthWatch:
             wait = HealthWatch(journey: self)
         }
@@ -61,7 +65,7 @@ extension Journey {
         }
         let needsModel: Bool =
             switch call.method {
-            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload:
+            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload, .modelAlias:
                 true
             case .modelControl: question.control != .refresh
             default: false

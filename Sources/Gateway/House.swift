@@ -4,6 +4,7 @@ import Admission
 import Catalogue
 import Contract
 import Files
+import Foundation
 package import Logging
 import NIOCore
 import NIOPosix
@@ -12,6 +13,7 @@ import Outside
 import ServiceLifecycle
 import Shards
 import TLS
+import Workshop
 
 /// A gateway with its settings. What can fail at start fails in ``open(_:logger:)``; ``run()`` serves until a signal or
 /// a graceful shutdown ends it.
@@ -83,7 +85,9 @@ package final class House: Sendable {
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
-        let watch = SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }
+        let watch = SignalWatch(
+            logger: logger, shutDown: { await group.triggerGracefulShutdown() },
+            leave: { [rooms] in rooms.fence.end() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await watch.run() }
             tasks.addTask { try await group.run() }
@@ -116,6 +120,7 @@ struct Rooms: Sendable {
     let repository: RepositoryWatch
     let fetches: FetchService
     private let source: ModelSource
+    let fence: Fence
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -141,12 +146,20 @@ struct Rooms: Sendable {
         _ settings: Settings, source: ModelSource, inspector: FolderInspector, registry: Registry,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
+        let shards = ShardSettings(settings.shards, settings.memory)
+        let fence = try Fence.open(
+            state: settings.state,
+            // Shards, loaders, and the desks of the event loops.
+            threads: shards.count + shards.loaders + System.coreCount,
+            now: Int64(Date().timeIntervalSince1970), logger: logger)
+        let versions = try Versions.open(
+            state: settings.state, registry: registry, fence: fence, logger: logger)
         let fleet = Fleet(
-            settings: ShardSettings(settings.shards, settings.memory),
-            engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger), fetcher: source.fetcher)
+            settings: shards, engine: try engine(settings, files: inspector, logger: logger),
+            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            fetcher: source.fetcher)
         let repository = RepositoryWatch(
-            repository: source.repository, registry: registry, fleet: fleet,
+            repository: source.repository, registry: registry, versions: versions, fleet: fleet,
             interval: settings.models.poll, logger: logger)
         try await repository.start()
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
@@ -160,27 +173,45 @@ struct Rooms: Sendable {
             unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
-            gatekeeper: gatekeeper, registry: registry, fleet: fleet, readiness: readiness,
-            repository: repository, group: group)
+            gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
+            readiness: readiness, repository: repository, group: group)
         fleet.start()
+        try await versions.start(fleet, on: group.next(), repository: source.repository)
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fleet: fleet, issuers: issuers, group: group)
+            source: source, fence: fence, fleet: fleet, issuers: issuers, group: group)
     }
 
     private static func engine(
-        _ settings: Settings, inspector: FolderInspector, logger: Logger
+        _ settings: Settings, files: FolderInspector, logger: Logger
     ) throws -> OnnxEngine {
         var environment = OnnxEnvironmentSettings()
         environment.library = settings.engine.library
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(try OnnxEnvironment(environment), inspector: inspector)
+            return OnnxEngine(
+                try OnnxEnvironment(environment),
+                inspector: inspector(settings, files: files, logger: logger))
         } catch {
             throw GatewayError(.configuration, error.description)
         }
+    }
+
+    /// Who looks at a model's files before the engine opens them.
+    private static func inspector(
+        _ settings: Settings, files: FolderInspector, logger: Logger
+    ) -> any ModelInspector {
+        guard settings.models.trial.time > .zero else { return files }
+        var program = WorkshopProgram.current()
+        program.library = settings.engine.library ?? program.library
+        var limits = WorkshopLimits()
+        limits.time = .milliseconds(settings.models.trial.time.milliseconds)
+        limits.memoryBytes = UInt64(settings.models.trial.memory)
+        return TrialInspector(
+            before: files, limits: limits, program: program, state: settings.state,
+            note: { logger.notice("\($0)") })
     }
 
     /// Ends what has threads or files, after the doors are closed.
@@ -188,6 +219,7 @@ struct Rooms: Sendable {
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
         }
+        fence.end()
         do {
             try await source.close()
         } catch {

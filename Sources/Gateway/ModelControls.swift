@@ -19,8 +19,13 @@ extension Journey {
         case .sleep:
             wait = SleepWait(self, for: entries)
         case .pin, .unpin:
-            for entry in entries { visit.walk.fleet.pin(entry, control == .pin) }
-            end(.success(.done))
+            pin(control == .pin, entries, isEvery: version.isEmpty)
+        case .unquarantine:
+            let moving = MoveWait(self, what: "the models' strikes")
+            wait = moving
+            visit.walk.versions.forgive(
+                call.model, version: version.isEmpty ? nil : entries.first?.versionNumber,
+                done: moving.told(self))
         case .refresh: preconditionFailure("a refresh means no model")
         }
     }
@@ -41,7 +46,83 @@ extension Journey {
             call.model.isEmpty
             ? registry.entries : try registry.versions(of: call.model, version: version)
         let now = Instant.now()
-        return .account(fleet.account(now: now), fleet.accounts(of: entries, now: now))
+        var accounts = fleet.accounts(of: entries, now: now)
+        for (index, entry) in entries.enumerated() {
+            let standing = registry.standing(of: entry)
+            accounts[index].aliases = standing.aliases
+            accounts[index].trial = standing.trial
+            accounts[index].strikes = UInt32(
+                clamping: visit.walk.versions.fence.strikes(against: entry))
+            guard let quarantine = standing.quarantine else { continue }
+            accounts[index].isQuarantined = true
+            accounts[index].state = .broken
+            accounts[index].failure = quarantine
+        }
+        return .account(fleet.account(now: now), accounts)
+    }
+}
+
+extension Journey {
+    /// A pin is remembered before it is believed: it survives scans and restarts.
+    private func pin(_ isPinned: Bool, _ entries: [ModelEntry], isEvery: Bool) {
+        let moving = MoveWait(self, what: "the pin")
+        wait = moving
+        let fleet = visit.walk.fleet
+        let told = moving.told(self)
+        visit.walk.versions.pin(
+            isPinned, entries, of: call.model, version: isEvery ? nil : entries.first?.versionNumber
+        ) { result in
+            if case .success = result { for entry in entries { fleet.pin(entry, isPinned) } }
+            told(result)
+        }
+    }
+
+    func moveAlias(_ move: AliasMove?) throws(CallFailure) {
+        guard let move else {
+            throw CallFailure(
+                .invalidArgument, .badMessage, "the message names no action", notStarted: true)
+        }
+        let order = try Versions.Order(move)
+        let moving = MoveWait(self, what: "the alias")
+        wait = moving
+        visit.walk.versions.carryOut(order, of: call.model, done: moving.told(self))
+    }
+}
+
+/// A call that is answered when a change of versions is on disk, or at its deadline. The change is made whether or not
+/// somebody waits for it. On the connection's event loop only.
+final class MoveWait: ErrandWait {
+    private var alarm: Scheduled<Void>?
+
+    /// - Parameter what: what moves, for the failure at the deadline.
+    init(_ journey: Journey, what: String) {
+        let loop = journey.visit.eventLoop
+        let bound = NIOLoopBound(journey, eventLoop: loop)
+        let deadline = NIODeadline.uptimeNanoseconds(journey.call.deadline.nanoseconds)
+        alarm = loop.scheduleTask(deadline: deadline) {
+            bound.value.end(.failure(MoveWait.late(what)))
+        }
+    }
+
+    /// What the house tells from some thread, brought to the journey.
+    func told(_ journey: Journey) -> Versions.Moved {
+        let loop = journey.visit.eventLoop
+        let bound = NIOLoopBound((self, journey), eventLoop: loop)
+        return { result in loop.execute { bound.value.0.end(bound.value.1, result) } }
+    }
+
+    private func end(_ journey: Journey, _ result: Result<AliasChange?, CallFailure>) {
+        alarm?.cancel()
+        journey.end(result.map { $0.map(Answer.alias) ?? .done })
+    }
+
+    func cancel() { alarm?.cancel() }
+
+    private static func late(_ what: String) -> CallFailure {
+        CallFailure(
+            .deadlineExceeded, .deadlinePast,
+            "\(what) has not moved within the deadline; it goes on moving, and moves if nothing is in "
+                + "the way")
     }
 }
 

@@ -15,6 +15,7 @@ import Shards
 package final class Walk: FrontDesk {
     let gatekeeper: Gatekeeper
     let registry: Registry
+    let versions: Versions
     let fleet: Fleet
     let readiness: Readiness
     let repository: RepositoryWatch
@@ -23,11 +24,12 @@ package final class Walk: FrontDesk {
 
     /// - Parameter group: the loops connections live on.
     init(
-        gatekeeper: Gatekeeper, registry: Registry, fleet: Fleet, readiness: Readiness,
-        repository: RepositoryWatch, group: any EventLoopGroup
+        gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
+        readiness: Readiness, repository: RepositoryWatch, group: any EventLoopGroup
     ) async throws {
         self.gatekeeper = gatekeeper
         self.registry = registry
+        self.versions = versions
         self.fleet = fleet
         self.readiness = readiness
         self.repository = repository
@@ -171,7 +173,8 @@ final class Journey: CallHandle, RunDelegate {
             }
             let entry = try visit.recent.select(
                 name: call.model, version: call.version, from: walk.registry)
-            let prepared = try entry.prepare(try call.body.inferenceRequest())
+            let prepared = try entry.prepare(
+                try call.body.inferenceRequest(), asked: call.version)
             self.prepared = prepared
             ticket = visit.desk.submit(
                 prepared, deadline: call.deadline, now: call.arrived,

@@ -44,6 +44,11 @@ extension Arena {
             unsafe message.evicted_ms_ago = AccountTime.milliseconds(model.sinceEviction)
             unsafe message.evicted_for = text(model.evictedFor)
             unsafe message.failure = text(model.failure)
+            unsafe message.n_aliases = model.aliases.count
+            unsafe message.aliases = list(model.aliases) { unsafe text($0) }
+            unsafe message.trial = text(model.trial)
+            unsafe message.quarantined = model.isQuarantined ? 1 : 0
+            unsafe message.strikes = model.strikes
         }
     }
 
@@ -125,6 +130,12 @@ extension ModelAccount {
         unsafe sinceEviction = AccountTime.time(message.evicted_ms_ago)
         unsafe evictedFor = text(message.evicted_for)
         unsafe failure = text(message.failure)
+        for index in unsafe 0..<message.n_aliases {
+            unsafe aliases.append(text(message.aliases[index]))
+        }
+        unsafe trial = text(message.trial)
+        unsafe isQuarantined = message.quarantined != 0
+        unsafe strikes = message.strikes
     }
 }
 

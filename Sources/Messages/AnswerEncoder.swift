@@ -14,7 +14,7 @@ package enum AnswerEncoder {
         case .inference(let reply): return reply.wireByteCount
         case .modelReady(let flag), .serverReady(let flag), .health(let flag): return flag ? 2 : 0
         case .done: return 0
-        case .modelMetadata, .serverMetadata, .index, .statistics, .account:
+        case .modelMetadata, .serverMetadata, .index, .statistics, .account, .alias:
             var buffer = ByteBuffer()
             encode(answer, into: &buffer)
             return buffer.readableBytes
@@ -41,6 +41,8 @@ package enum AnswerEncoder {
             encode(statistics, into: &buffer)
         case .account(let fleet, let models):
             encode(fleet, models, into: &buffer)
+        case .alias(let change):
+            encode(change, into: &buffer)
         }
     }
 
@@ -63,6 +65,8 @@ package enum AnswerEncoder {
             unsafe message.inputs = arena.specifications(metadata.signature.inputs)
             unsafe message.n_outputs = metadata.signature.outputs.count
             unsafe message.outputs = arena.specifications(metadata.signature.outputs)
+            unsafe message.n_properties = metadata.aliases.count
+            unsafe message.properties = arena.properties(metadata.aliases)
         }
         unsafe arena.pack(message, into: &buffer)
     }

@@ -129,6 +129,18 @@ extension Sluice__V1__MissPoint: CMessage {
     }
 }
 
+extension Sluice__V1__ModelAliasRequest: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_alias_request__init(message)
+    }
+}
+
+extension Sluice__V1__ModelAliasResponse: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__model_alias_response__init(message)
+    }
+}
+
 extension Inference__ServerReadyRequest: CMessage {
     static func initialise(_ message: UnsafeMutablePointer<Self>) {
         unsafe inference__server_ready_request__init(message)
@@ -180,6 +192,12 @@ extension Inference__ModelMetadataResponse__TensorMetadata: CMessage {
 extension Inference__ModelMetadataResponse: CMessage {
     static func initialise(_ message: UnsafeMutablePointer<Self>) {
         unsafe inference__model_metadata_response__init(message)
+    }
+}
+
+extension Inference__ModelMetadataResponse__PropertiesEntry: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe inference__model_metadata_response__properties_entry__init(message)
     }
 }
 

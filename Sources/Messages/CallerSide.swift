@@ -18,6 +18,14 @@ extension Question {
                     rawValue: control?.rawValue ?? 0)
             }
             unsafe arena.pack(message, into: &buffer)
+        case .modelAlias:
+            let message = unsafe arena.make(Sluice__V1__ModelAliasRequest.self) { message in
+                unsafe message.alias = arena.text(aliasMove?.alias ?? "")
+                unsafe message.version = arena.text(aliasMove?.version ?? "")
+                unsafe message.action = Sluice__V1__ModelAliasRequest__Action(
+                    rawValue: aliasMove?.action.rawValue ?? 0)
+            }
+            unsafe arena.pack(message, into: &buffer)
         case .modelMetadata, .modelReady, .modelStatistics:
             // The three messages are alike: name 1, version 2.
             let message = unsafe arena.make(Inference__ModelReadyRequest.self) { message in
@@ -79,6 +87,8 @@ package enum AnswerDecoder {
             ) { _ in .done }
         case .modelAccount:
             return try account(message, bounds)
+        case .modelAlias:
+            return try alias(message, bounds)
         }
     }
 
@@ -108,7 +118,8 @@ package enum AnswerDecoder {
             return unsafe ModelMetadata(
                 name: text(message.name),
                 versions: texts(message.versions, count: message.n_versions),
-                platform: text(message.platform), signature: signature)
+                platform: text(message.platform), signature: signature,
+                aliases: aliases(message.properties, count: message.n_properties))
         }
     }
 

@@ -48,6 +48,8 @@ extension Question {
             self = try unsafe Question.read(Sluice__V1__ModelAccountRequest.self, message, bounds) {
                 _ in Question()
             }
+        case .modelAlias:
+            self = try Question.alias(message, bounds)
         }
     }
 

@@ -9,6 +9,8 @@ package struct OnnxSessionOptions: Sendable, Equatable {
     /// cache's, not the process's; a run costs some more (RUNTIME.md). For models optimised once at import, with
     /// their weights in an external file. Turns prepacking and graph optimisation off.
     package var mapped = false
+    /// The graph runs as it is written, without optimisation: what an optimised one is compared with.
+    package var plain = false
     /// Keeps activations' memory for the next run instead of giving it back: faster for large activations.
     package var arena = false
     /// The most bytes the outputs of one run may have together, after which the run fails.
@@ -44,7 +46,9 @@ package struct OnnxSessionOptions: Sendable, Equatable {
         options: OnnxSessionOptions = OnnxSessionOptions()
     ) throws(EngineFailure) {
         let engine = environment.engine
-        let session = try unsafe OnnxSession.load(path, environment, options)
+        let session = try unsafe OnnxSession.load(path, environment) {
+            settings throws(EngineFailure) in try unsafe options.apply(to: settings, engine)
+        }
         do throws(EngineFailure) {
             let reader = unsafe SignatureReader(environment: environment, session: session)
             let inputs = try reader.read(.inputs)
@@ -65,8 +69,10 @@ package struct OnnxSessionOptions: Sendable, Equatable {
 
     deinit { unsafe COnnxRuntime_ReleaseSession(environment.engine.api, session) }
 
-    private static func load(
-        _ path: String, _ environment: OnnxEnvironment, _ options: OnnxSessionOptions
+    /// Makes a session with the options that `apply` sets. The caller owns it.
+    static func load(
+        _ path: String, _ environment: OnnxEnvironment,
+        _ apply: (OpaquePointer) throws(EngineFailure) -> Void
     ) throws(EngineFailure) -> OpaquePointer {
         // A zero would cut the path short on its way into C.
         guard !path.utf8.contains(0) else { throw .loadFailed("the path holds a zero byte") }
@@ -76,7 +82,8 @@ package struct OnnxSessionOptions: Sendable, Equatable {
         try unsafe engine.check(COnnxRuntime_CreateSessionOptions(api, &made), .load)
         guard let settings = unsafe made else { throw .loadFailed("no session options") }
         defer { unsafe COnnxRuntime_ReleaseSessionOptions(api, settings) }
-        try unsafe apply(options, to: settings, engine)
+        try unsafe engine.check(COnnxRuntime_DisablePerSessionThreads(api, settings), .load)
+        try unsafe apply(settings)
         var session: OpaquePointer?
         try unsafe engine.check(
             COnnxRuntime_CreateSession(
@@ -84,22 +91,24 @@ package struct OnnxSessionOptions: Sendable, Equatable {
         guard let session = unsafe session else { throw .loadFailed("no session") }
         return unsafe session
     }
+}
 
-    private static func apply(
-        _ options: OnnxSessionOptions, to settings: OpaquePointer, _ engine: Engine
+extension OnnxSessionOptions {
+    fileprivate func apply(
+        to settings: OpaquePointer, _ engine: Engine
     ) throws(EngineFailure) {
         let api = unsafe engine.api
-        try unsafe engine.check(COnnxRuntime_DisablePerSessionThreads(api, settings), .load)
-        if !options.arena {
+        if !arena {
             try unsafe engine.check(COnnxRuntime_DisableCpuMemArena(api, settings), .load)
             // The pattern plans one block for all activations, which without an arena is only one more
             // allocation.
             try unsafe engine.check(COnnxRuntime_DisableMemPattern(api, settings), .load)
         }
-        guard options.mapped else { return }
+        guard mapped || plain else { return }
         try unsafe engine.check(
             COnnxRuntime_SetSessionGraphOptimizationLevel(api, settings, ORT_DISABLE_ALL),
             .load)
+        guard mapped else { return }
         try unsafe engine.check(
             COnnxRuntime_AddSessionConfigEntry(
                 api, settings, "session.disable_prepacking", "1"), .load)

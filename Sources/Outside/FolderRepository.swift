@@ -1,7 +1,7 @@
 // The models in a local folder, NAME/VERSION/ (DESIGN.md section 6): read into values for the catalogue.
 // Blocking, so it runs on a thread of its own; it never loads a model and never follows a link.
 
-import Catalogue
+package import Catalogue
 package import Contract
 import Files
 import NIOPosix
@@ -16,6 +16,10 @@ package final class FolderRepository: ModelRepository {
     package static let notesMax = 100
 
     package typealias Scan = RepositoryScan
+
+    package func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase] {
+        try FolderRepository.goldenCases(of: entry)
+    }
 
     package func look() async throws -> RepositoryScan {
         try await NIOThreadPool.singleton.runIfActive { try self.scan() }
@@ -54,6 +58,19 @@ package final class FolderRepository: ModelRepository {
             }
         }
         return scan
+    }
+
+    /// The golden cases of a version's manifest; empty when it has no manifest, or one without. Blocks.
+    package static func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase] {
+        let json: [UInt8]?
+        do throws(FileFault) {
+            json = try Folder(path: entry.directory).content(
+                of: Manifest.fileName, byteCountMax: Manifest.byteCountMax)
+        } catch {
+            throw ModelFault("\(Manifest.fileName) cannot be read: \(error.reason)")
+        }
+        guard let json else { return [] }
+        return try GoldenCase.all(inManifest: json)
     }
 
     /// Throws only for the folder itself.

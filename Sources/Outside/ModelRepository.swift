@@ -18,6 +18,8 @@ package protocol ModelRepository: Sendable {
     func remembered() async -> RepositoryScan?
     /// Looks now. Versions that did not change are not read again.
     func look() async throws -> RepositoryScan
+    /// The golden cases of a version's manifest, whether its files are here or not; empty when there are none. Blocks.
+    func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase]
 }
 
 extension ModelRepository {

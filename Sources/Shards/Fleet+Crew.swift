@@ -28,7 +28,8 @@ extension Fleet {
         }
         for index in 0..<settings.count {
             let shard = Shard(
-                index: index, dispatcher: dispatcher, engine: engine, clock: clock)
+                index: index, dispatcher: dispatcher, engine: engine, clock: clock,
+                pen: journal.pen())
             NamedThread.start("shard-\(index)") {
                 shard.serve()
                 self.leaveWork()

@@ -7,7 +7,9 @@ extension Fleet {
     /// Lets one shard run the next call, if there is one. Not beside ``start``.
     package func runNext(on shard: Int) -> Bool {
         guard case .run(let run) = dispatcher.next(for: shard) else { return false }
-        Shard(index: shard, dispatcher: dispatcher, engine: engine, clock: clock).perform(run)
+        Shard(
+            index: shard, dispatcher: dispatcher, engine: engine, clock: clock, pen: journal.pen()
+        ).perform(run)
         return true
     }
 

@@ -34,6 +34,7 @@ package final class Fleet: Sendable {
     let engine: any ModelEngine
     let observer: any FleetObserver
     let clock: Clock
+    let journal: any RunJournal
     let dispatcher: Dispatcher
     let loaders: Loaders
     let watchdog = Watchdog()
@@ -47,17 +48,19 @@ package final class Fleet: Sendable {
     package init(
         settings: ShardSettings, engine: any ModelEngine,
         observer: any FleetObserver = SilentObserver(),
-        clock: Clock = .system, fetcher: (any ModelFetcher)? = nil
+        clock: Clock = .system, journal: any RunJournal = NoJournal(),
+        fetcher: (any ModelFetcher)? = nil
     ) {
         precondition(settings.count > 0 && settings.loaders > 0, "a fleet needs threads")
         self.settings = settings
         self.engine = engine
         self.observer = observer
         self.clock = clock
+        self.journal = journal
         dispatcher = Dispatcher(settings)
         loaders = Loaders(
             settings, engine: engine, observer: observer, dispatcher: dispatcher, clock: clock,
-            fetcher: fetcher)
+            journal: journal, fetcher: fetcher)
     }
 
     // MARK: - Calls

@@ -24,6 +24,7 @@ final class Loaders: Sendable {
     private let engine: any ModelEngine
     let observer: any FleetObserver
     let clock: Clock
+    private let journal: any RunJournal
     let fetcher: (any ModelFetcher)?
     let dispatcher: Dispatcher
     let treasury: Treasury
@@ -32,13 +33,15 @@ final class Loaders: Sendable {
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: Clock, fetcher: (any ModelFetcher)? = nil
+        dispatcher: Dispatcher, clock: Clock, journal: any RunJournal,
+        fetcher: (any ModelFetcher)? = nil
     ) {
         self.settings = settings
         self.engine = engine
         self.observer = observer
         self.dispatcher = dispatcher
         self.clock = clock
+        self.journal = journal
         self.fetcher = fetcher
         treasury = Treasury(settings)
     }
@@ -218,6 +221,9 @@ final class Loaders: Sendable {
     /// Calls are checked against the catalogue's signature, so the session must have the same one.
     private func loadVerified(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
         let model: any LoadedModel
+        let pen = journal.pen()
+        pen.enter(entry, .load)
+        defer { pen.leave() }
         do throws(CallFailure) {
             model = try engine.load(entry)
         } catch {

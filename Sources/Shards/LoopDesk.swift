@@ -45,6 +45,7 @@ package final class LoopDesk {
     private let mailbox: Mailbox
     private let watch: InlineWatch
     private let clock: Clock
+    private let pen: any JournalPen
     private let inlineRunMax: Nanoseconds
     private let turnBudget: UInt64
 
@@ -65,6 +66,7 @@ package final class LoopDesk {
         self.fleet = fleet
         self.eventLoop = eventLoop
         clock = fleet.clock
+        pen = fleet.journal.pen()
         inlineRunMax = fleet.settings.inlineRunMax
         turnBudget = fleet.settings.inlineTurnBudget.count
         stopper = fleet.engine.stopper()
@@ -185,11 +187,13 @@ extension LoopDesk {
         if watch.wasStruck { renewStopper() }
         let began = clock.now()
         let result: Result<[Tensor], CallFailure>
+        pen.enter(seat.resident.entry, .run)
         do throws(CallFailure) {
             result = .success(try awake.model.run(prepared, stopper: stopper))
         } catch {
             result = .failure(error)
         }
+        pen.leave()
         let ended = clock.now()
         let time = ended.since(began)
         spent += time.count

@@ -1,5 +1,6 @@
 // One shard: a thread that takes the next run, runs it and answers, for ever.
 
+import Catalogue
 import Contract
 
 /// A shard's work; `serve` is its thread's body.
@@ -8,6 +9,7 @@ struct Shard: Sendable {
     let dispatcher: Dispatcher
     let engine: any ModelEngine
     let clock: Clock
+    let pen: any JournalPen
 
     func serve() {
         while step() {}
@@ -30,11 +32,13 @@ struct Shard: Sendable {
         guard began < run.deadline else { return run.abandon(.deadline) }
         guard let work = run.begin(stopper: stopper, now: began) else { return }
         let result: Result<[Tensor], CallFailure>
+        pen.enter(run.resident.entry, .run)
         do throws(CallFailure) {
             result = .success(try work.awake.model.run(work.prepared, stopper: stopper))
         } catch {
             result = .failure(error)
         }
+        pen.leave()
         let ended = clock.now()
         let time = ended.since(began)
         run.resident.learn(time, forBytes: run.byteCount, succeeded: result.isSuccess)

@@ -21,7 +21,7 @@ extension SluiceClient {
 
     /// Keeps a model in memory once it is awake, whatever needs room. Does not wake it.
     ///
-    /// A pin lasts until ``unpin(_:version:timeout:)`` or the gateway's end. Needs the scope `models:admin`.
+    /// A pin lasts until ``unpin(_:version:timeout:)``, over restarts too. Needs the scope `models:admin`.
     ///
     /// - Parameters:
     ///   - model: its name.
@@ -48,6 +48,20 @@ extension SluiceClient {
     /// - Parameter timeout: without it, ``Configuration/callTimeout``.
     public func refresh(timeout: Duration? = nil) async throws(SluiceError) {
         try await control(.refresh, "", nil, timeout)
+    }
+
+    /// Serves a model again that was kept away because the gateway ended twice while it was at work.
+    ///
+    /// What was held against it is forgotten, over restarts too. Needs the scope `models:admin`.
+    ///
+    /// - Parameters:
+    ///   - model: its name.
+    ///   - version: a version; without it, all of them.
+    ///   - timeout: without it, ``Configuration/callTimeout``.
+    public func unquarantine(
+        _ model: String, version: String? = nil, timeout: Duration? = nil
+    ) async throws(SluiceError) {
+        try await control(.unquarantine, model, version, timeout)
     }
 
     private func control(
@@ -110,6 +124,10 @@ extension ModelAccount {
         sinceEviction = ModelAccount.time(message.evictedMsAgo)
         evictedFor = message.evictedFor
         failure = message.failure
+        aliases = message.aliases
+        trial = message.trial
+        isQuarantined = message.quarantined
+        strikes = Int(message.strikes)
     }
 
     /// 0 is "never".

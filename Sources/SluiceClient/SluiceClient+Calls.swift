@@ -108,7 +108,11 @@ extension SluiceClient {
         }
         return ModelMetadata(
             name: reply.name, versions: reply.versions, platform: reply.platform,
-            inputs: reply.inputs.map(tensor), outputs: reply.outputs.map(tensor))
+            inputs: reply.inputs.map(tensor), outputs: reply.outputs.map(tensor),
+            aliases: Dictionary(
+                reply.properties.compactMap { key, value in
+                    key.hasPrefix("alias.") ? (String(key.dropFirst(6)), value) : nil
+                }, uniquingKeysWith: { first, _ in first }))
     }
 
     /// Whether calls for the model are taken. A sleeping model is ready.
@@ -154,20 +158,34 @@ extension SluiceClient {
         }
     }
 
-    /// Puts a model into service again.
-    public func load(_ model: String, timeout: Duration? = nil) async throws(SluiceError) {
+    /// Puts a model into service again and wakes it.
+    ///
+    /// - Parameters:
+    ///   - model: its name.
+    ///   - version: a version or an alias; without it, every version is put into service and the latest is woken.
+    ///   - timeout: without it, ``Configuration/callTimeout``.
+    public func load(
+        _ model: String, version: String? = nil, timeout: Duration? = nil
+    ) async throws(SluiceError) {
         var message = Inference_RepositoryModelLoadRequest()
         message.modelName = model
         let _: Inference_RepositoryModelLoadResponse = try await ask(
-            .repositoryLoad, model, nil, message, timeout)
+            .repositoryLoad, model, version, message, timeout)
     }
 
-    /// Takes a model out of service until ``load(_:timeout:)``.
-    public func unload(_ model: String, timeout: Duration? = nil) async throws(SluiceError) {
+    /// Takes a model out of service until ``load(_:version:timeout:)``.
+    ///
+    /// - Parameters:
+    ///   - model: its name.
+    ///   - version: a version or an alias; without it, all of them.
+    ///   - timeout: without it, ``Configuration/callTimeout``.
+    public func unload(
+        _ model: String, version: String? = nil, timeout: Duration? = nil
+    ) async throws(SluiceError) {
         var message = Inference_RepositoryModelUnloadRequest()
         message.modelName = model
         let _: Inference_RepositoryModelUnloadResponse = try await ask(
-            .repositoryUnload, model, nil, message, timeout)
+            .repositoryUnload, model, version, message, timeout)
     }
 
     /// What a model did since the gateway started, for each of its versions.

@@ -44,6 +44,7 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
   case healthWatch // = 11
   case modelControl // = 12
   case modelAccount // = 13
+  case modelAlias // = 14
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -66,6 +67,7 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 11: self = .healthWatch
     case 12: self = .modelControl
     case 13: self = .modelAccount
+    case 14: self = .modelAlias
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -86,6 +88,7 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .healthWatch: return 11
     case .modelControl: return 12
     case .modelAccount: return 13
+    case .modelAlias: return 14
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -106,6 +109,7 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     .healthWatch,
     .modelControl,
     .modelAccount,
+    .modelAlias,
   ]
 
 }
@@ -268,6 +272,57 @@ package nonisolated enum Sluice_ModelState: SwiftProtobuf.Enum, Swift.CaseIterab
     .awake,
     .leaving,
     .broken,
+  ]
+
+}
+
+/// What is known for the version that an alias was moved to.
+package nonisolated enum Sluice_AliasProof: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// Nothing was needed: the alias was removed.
+  case unspecified // = 0
+
+  /// It was loaded and its signature matched; its manifest has no golden case.
+  case loaded // = 1
+
+  /// It was loaded and gave the right answers.
+  case golden // = 2
+
+  /// It proved itself earlier, and its files are the same.
+  case earlier // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .loaded
+    case 2: self = .golden
+    case 3: self = .earlier
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .loaded: return 1
+    case .golden: return 2
+    case .earlier: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Sluice_AliasProof] = [
+    .unspecified,
+    .loaded,
+    .golden,
+    .earlier,
   ]
 
 }
@@ -468,7 +523,7 @@ package nonisolated struct Sluice_CallHeader: Sendable {
 
   package var model: String = String()
 
-  /// Decimal, an alias, or empty for the default version.
+  /// Decimal, an alias, `latest`, or empty for the same.
   package var modelVersion: String = String()
 
   /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, 1 byte flags.
@@ -671,6 +726,9 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
 
     /// Looks now for models that came, changed or went; names no model.
     case refresh // = 4
+
+    /// Serves again what is kept away because the process ended twice while it was at work.
+    case unquarantine // = 5
     case UNRECOGNIZED(Int)
 
     package init() {
@@ -684,6 +742,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       case 2: self = .pin
       case 3: self = .unpin
       case 4: self = .refresh
+      case 5: self = .unquarantine
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -695,6 +754,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       case .pin: return 2
       case .unpin: return 3
       case .refresh: return 4
+      case .unquarantine: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -706,6 +766,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       .pin,
       .unpin,
       .refresh,
+      .unquarantine,
     ]
 
   }
@@ -872,6 +933,30 @@ package nonisolated struct Sluice_ModelAccount: @unchecked Sendable {
     set {_uniqueStorage()._failure = newValue}
   }
 
+  /// The names that stand for this version, sorted; `latest` among them.
+  package var aliases: [String] {
+    get {_storage._aliases}
+    set {_uniqueStorage()._aliases = newValue}
+  }
+
+  /// Why `latest` does not go to this version though it is the newer one; empty when nothing is to be said.
+  package var trial: String {
+    get {_storage._trial}
+    set {_uniqueStorage()._trial = newValue}
+  }
+
+  /// Not served because the process ended too often while it was at work.
+  package var quarantined: Bool {
+    get {_storage._quarantined}
+    set {_uniqueStorage()._quarantined = newValue}
+  }
+
+  /// How often that was.
+  package var strikes: UInt32 {
+    get {_storage._strikes}
+    set {_uniqueStorage()._strikes = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -925,12 +1010,101 @@ package nonisolated struct Sluice_MissPoint: Sendable {
   package init() {}
 }
 
+/// The message of MODEL_ALIAS; the call's header names the model.
+package nonisolated struct Sluice_ModelAliasRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// [a-z][a-z0-9-]{0,63}; `latest`, or empty for it, with REMOVE and ROLLBACK.
+  package var alias: String = String()
+
+  /// Decimal; with SET only.
+  package var version: String = String()
+
+  package var action: Sluice_ModelAliasRequest.Action = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Action: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// The alias stands for `version` from when that has proved itself.
+    case set // = 1
+
+    /// The alias is gone. Of `latest`: it goes by itself again.
+    case remove // = 2
+
+    /// The alias stands for what it stood for before.
+    case rollback // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .set
+      case 2: self = .remove
+      case 3: self = .rollback
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .set: return 1
+      case .remove: return 2
+      case .rollback: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Sluice_ModelAliasRequest.Action] = [
+      .unspecified,
+      .set,
+      .remove,
+      .rollback,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_ModelAliasResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var alias: String = String()
+
+  /// The version before and after; empty for none.
+  package var was: String = String()
+
+  package var now: String = String()
+
+  package var proof: Sluice_AliasProof = .unspecified
+
+  /// How many golden cases it passed.
+  package var goldenCases: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "sluice.v1"
 
 nonisolated extension Sluice_Method: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0\u{1}METHOD_MODEL_CONTROL\0\u{1}METHOD_MODEL_ACCOUNT\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0\u{1}METHOD_MODEL_CONTROL\0\u{1}METHOD_MODEL_ACCOUNT\0\u{1}METHOD_MODEL_ALIAS\0")
 }
 
 nonisolated extension Sluice_GoAwayCode: SwiftProtobuf._ProtoNameProviding {
@@ -943,6 +1117,10 @@ nonisolated extension Sluice_ProgressState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Sluice_ModelState: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODEL_STATE_UNSPECIFIED\0\u{1}MODEL_STATE_ASLEEP\0\u{1}MODEL_STATE_QUEUED\0\u{1}MODEL_STATE_LOADING\0\u{1}MODEL_STATE_AWAKE\0\u{1}MODEL_STATE_LEAVING\0\u{1}MODEL_STATE_BROKEN\0")
+}
+
+nonisolated extension Sluice_AliasProof: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ALIAS_PROOF_UNSPECIFIED\0\u{1}ALIAS_PROOF_LOADED\0\u{1}ALIAS_PROOF_GOLDEN\0\u{1}ALIAS_PROOF_EARLIER\0")
 }
 
 nonisolated extension Sluice_ClientHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1705,7 +1883,7 @@ nonisolated extension Sluice_ModelControlRequest: SwiftProtobuf.Message, SwiftPr
 }
 
 nonisolated extension Sluice_ModelControlRequest.Action: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SLEEP\0\u{1}ACTION_PIN\0\u{1}ACTION_UNPIN\0\u{1}ACTION_REFRESH\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SLEEP\0\u{1}ACTION_PIN\0\u{1}ACTION_UNPIN\0\u{1}ACTION_REFRESH\0\u{1}ACTION_UNQUARANTINE\0")
 }
 
 nonisolated extension Sluice_ModelControlResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1787,7 +1965,7 @@ nonisolated extension Sluice_ModelAccountResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ModelAccount"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0\u{2}\u{1f}aliases\0\u{1}trial\0\u{1}quarantined\0\u{1}strikes\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1809,6 +1987,10 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
     var _evictedMsAgo: UInt64 = 0
     var _evictedFor: String = String()
     var _failure: String = String()
+    var _aliases: [String] = []
+    var _trial: String = String()
+    var _quarantined: Bool = false
+    var _strikes: UInt32 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1838,6 +2020,10 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       _evictedMsAgo = source._evictedMsAgo
       _evictedFor = source._evictedFor
       _failure = source._failure
+      _aliases = source._aliases
+      _trial = source._trial
+      _quarantined = source._quarantined
+      _strikes = source._strikes
     }
   }
 
@@ -1875,6 +2061,10 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._evictedMsAgo) }()
         case 18: try { try decoder.decodeSingularStringField(value: &_storage._evictedFor) }()
         case 19: try { try decoder.decodeSingularStringField(value: &_storage._failure) }()
+        case 50: try { try decoder.decodeRepeatedStringField(value: &_storage._aliases) }()
+        case 51: try { try decoder.decodeSingularStringField(value: &_storage._trial) }()
+        case 52: try { try decoder.decodeSingularBoolField(value: &_storage._quarantined) }()
+        case 53: try { try decoder.decodeSingularUInt32Field(value: &_storage._strikes) }()
         default: break
         }
       }
@@ -1940,6 +2130,18 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._failure.isEmpty {
         try visitor.visitSingularStringField(value: _storage._failure, fieldNumber: 19)
       }
+      if !_storage._aliases.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._aliases, fieldNumber: 50)
+      }
+      if !_storage._trial.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._trial, fieldNumber: 51)
+      }
+      if _storage._quarantined != false {
+        try visitor.visitSingularBoolField(value: _storage._quarantined, fieldNumber: 52)
+      }
+      if _storage._strikes != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._strikes, fieldNumber: 53)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1968,6 +2170,10 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._evictedMsAgo != rhs_storage._evictedMsAgo {return false}
         if _storage._evictedFor != rhs_storage._evictedFor {return false}
         if _storage._failure != rhs_storage._failure {return false}
+        if _storage._aliases != rhs_storage._aliases {return false}
+        if _storage._trial != rhs_storage._trial {return false}
+        if _storage._quarantined != rhs_storage._quarantined {return false}
+        if _storage._strikes != rhs_storage._strikes {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2072,6 +2278,100 @@ nonisolated extension Sluice_MissPoint: SwiftProtobuf.Message, SwiftProtobuf._Me
   package static func ==(lhs: Sluice_MissPoint, rhs: Sluice_MissPoint) -> Bool {
     if lhs.extraBytes != rhs.extraBytes {return false}
     if lhs.coldShare != rhs.coldShare {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelAliasRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelAliasRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alias\0\u{1}version\0\u{1}action\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.alias) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.version) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.alias.isEmpty {
+      try visitor.visitSingularStringField(value: self.alias, fieldNumber: 1)
+    }
+    if !self.version.isEmpty {
+      try visitor.visitSingularStringField(value: self.version, fieldNumber: 2)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelAliasRequest, rhs: Sluice_ModelAliasRequest) -> Bool {
+    if lhs.alias != rhs.alias {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_ModelAliasRequest.Action: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SET\0\u{1}ACTION_REMOVE\0\u{1}ACTION_ROLLBACK\0")
+}
+
+nonisolated extension Sluice_ModelAliasResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelAliasResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alias\0\u{1}was\0\u{1}now\0\u{1}proof\0\u{3}golden_cases\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.alias) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.was) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.now) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.proof) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.goldenCases) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.alias.isEmpty {
+      try visitor.visitSingularStringField(value: self.alias, fieldNumber: 1)
+    }
+    if !self.was.isEmpty {
+      try visitor.visitSingularStringField(value: self.was, fieldNumber: 2)
+    }
+    if !self.now.isEmpty {
+      try visitor.visitSingularStringField(value: self.now, fieldNumber: 3)
+    }
+    if self.proof != .unspecified {
+      try visitor.visitSingularEnumField(value: self.proof, fieldNumber: 4)
+    }
+    if self.goldenCases != 0 {
+      try visitor.visitSingularUInt32Field(value: self.goldenCases, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_ModelAliasResponse, rhs: Sluice_ModelAliasResponse) -> Bool {
+    if lhs.alias != rhs.alias {return false}
+    if lhs.was != rhs.was {return false}
+    if lhs.now != rhs.now {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.goldenCases != rhs.goldenCases {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -5,11 +5,11 @@ import SluiceClient
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show and move the models of a running gateway.",
+        abstract: "Import models; list, show and move those of a running gateway.",
         subcommands: [
             List.self, Show.self, Load.self, Unload.self, Sleep.self, Pin.self, Unpin.self,
-            Refresh.self,
-            Why.self,
+            Why.self, Refresh.self, Alias.self, Rollback.self, Unquarantine.self,
+            Import.self, Verify.self, Remove.self,
         ])
 
     struct List: AsyncParsableCommand {
@@ -29,11 +29,13 @@ struct Models: AsyncParsableCommand {
             /// At rest, measured; absent when the token may not know.
             var anonymousBytes: UInt64?
             var mappedBytes: UInt64?
+            /// The names that stand for this version; absent when the token may not know.
+            var aliases: [String]?
             /// For people.
             var memory: String
 
             private enum CodingKeys: String, CodingKey {
-                case name, version, state, reason, pinned
+                case name, version, state, reason, pinned, aliases
                 case anonymousBytes = "anonymous_bytes"
                 case mappedBytes = "mapped_bytes"
             }
@@ -46,6 +48,7 @@ struct Models: AsyncParsableCommand {
                 pinned = account?.isPinned
                 anonymousBytes = account?.anonymousBytes
                 mappedBytes = account?.mappedBytes
+                aliases = account?.aliases
                 memory = account?.holdings ?? ""
             }
         }
@@ -63,9 +66,14 @@ struct Models: AsyncParsableCommand {
                 let rows = models.map { Row($0, accounts[[$0.name, $0.version]]) }
                 if json { return try printJSON(rows) }
                 let table =
-                    [["MODEL", "VERSION", "STATE"] + (fleet == nil ? [] : ["MEMORY"]) + ["REASON"]]
+                    [
+                        ["MODEL", "VERSION", "STATE"]
+                            + (fleet == nil ? [] : ["ALIASES", "MEMORY"]) + ["REASON"]
+                    ]
                     + rows.map { row in
-                        [row.name, row.version, row.state] + (fleet == nil ? [] : [row.memory])
+                        [row.name, row.version, row.state]
+                            + (fleet == nil
+                                ? [] : [(row.aliases ?? []).joined(separator: " "), row.memory])
                             + [row.reason]
                     }
                 for line in Table.lines(table) { print(line) }
@@ -90,7 +98,7 @@ struct Models: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show a model's versions, inputs and outputs; does not wake it.")
         @Argument(help: "The model's name.") var model: String
-        @Option(help: "The model's version; without it the highest.") var version: String?
+        @Option(help: "A version or an alias; without it the latest.") var version: String?
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var connection: ConnectionOptions
 
@@ -116,6 +124,7 @@ struct Models: AsyncParsableCommand {
             var platform: String
             var inputs: [Signature]
             var outputs: [Signature]
+            var aliases: [String: String]
         }
 
         func run() async throws {
@@ -127,9 +136,12 @@ struct Models: AsyncParsableCommand {
                 let model = Model(
                     name: metadata.name, versions: metadata.versions, platform: metadata.platform,
                     inputs: metadata.inputs.map(Signature.init),
-                    outputs: metadata.outputs.map(Signature.init))
+                    outputs: metadata.outputs.map(Signature.init), aliases: metadata.aliases)
                 if json { return try printJSON(model) }
                 print("\(model.name)  versions \(model.versions.joined(separator: ", "))")
+                for (alias, version) in model.aliases.sorted(by: { $0.key < $1.key }) {
+                    print("  \(alias) is version \(version)")
+                }
                 let table =
                     model.inputs.map { ["  input"] + $0.row }
                     + model.outputs.map { ["  output"] + $0.row }
@@ -140,17 +152,20 @@ struct Models: AsyncParsableCommand {
 
     struct Load: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put a model in service and wake it.")
+            abstract: "Put a model in service and wake it.",
+            discussion: "A newer version whose trial has failed is tried again.")
         @Argument(help: "The model's name.") var model: String
+        @Option(help: "A version or an alias; without it all, of which the latest is woken.")
+        var version: String?
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
             try await reportingFailures {
-                let name = model
-                try await connection.withClient { try await $0.load(name) }
+                let (name, version) = (model, version)
+                try await connection.withClient { try await $0.load(name, version: version) }
                 if json { return try printJSON(["model": name, "state": "READY"]) }
-                print("\(name) is in service and awake")
+                print("\(Models.subject(name, version)) is in service and awake")
             }
         }
     }
@@ -159,17 +174,25 @@ struct Models: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Take a model out of service until it is loaded again.")
         @Argument(help: "The model's name.") var model: String
+        @Option(help: "A version or an alias; without it all of them.") var version: String?
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
             try await reportingFailures {
-                let name = model
-                try await connection.withClient { try await $0.unload(name) }
+                let (name, version) = (model, version)
+                try await connection.withClient { try await $0.unload(name, version: version) }
                 if json { return try printJSON(["model": name, "state": "UNAVAILABLE"]) }
-                print("\(name) is out of service; calls that run are finished")
+                print(
+                    "\(Models.subject(name, version)) is out of service; calls that run are finished"
+                )
             }
         }
+    }
+
+    /// For sentences: `iris`, or `iris version 2`.
+    static func subject(_ model: String, _ version: String?) -> String {
+        version.map { "\(model) version \($0)" } ?? model
     }
 }
 

@@ -11,7 +11,7 @@ struct ModelOptions: ParsableArguments {
     @OptionGroup var connection: ConnectionOptions
 
     /// For sentences: `iris`, or `iris version 2`.
-    var subject: String { version.map { "\(model) version \($0)" } ?? model }
+    var subject: String { Models.subject(model, version) }
 }
 
 extension Models {
@@ -146,6 +146,7 @@ extension Models {
 
         private enum CodingKeys: String, CodingKey {
             case name, version, state, pinned, loads, evictions, demand, score, failure, why
+            case aliases, trial, quarantined, strikes
             case anonymousBytes = "anonymous_bytes"
             case mappedBytes = "mapped_bytes"
             case loadPeakBytes = "load_peak_bytes"
@@ -184,6 +185,10 @@ extension Models {
             try fields.encodeIfPresent(milliseconds(account.sinceEviction), forKey: .sinceEviction)
             try fields.encodeIfPresent(said(account.evictedFor), forKey: .evictedFor)
             try fields.encodeIfPresent(said(account.failure), forKey: .failure)
+            try fields.encode(account.aliases, forKey: .aliases)
+            try fields.encodeIfPresent(said(account.trial), forKey: .trial)
+            try fields.encode(account.isQuarantined, forKey: .quarantined)
+            try fields.encode(account.strikes, forKey: .strikes)
             try fields.encode(why, forKey: .why)
         }
     }

@@ -62,6 +62,8 @@ private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Gran
         ("infer:* models:read", .modelControl, "iris", .missing(scope: "models:admin")),
         ("infer:iris", .modelControl, "no", .missing(scope: "models:admin")),
         ("models:admin", .modelControl, "iris", .allowed),
+        ("infer:* models:read", .modelAlias, "iris", .missing(scope: "models:admin")),
+        ("models:admin", .modelAlias, "iris", .allowed),
         ("infer:iris", .modelAccount, "iris", .missing(scope: "models:read")),
         ("infer:iris", .modelAccount, "", .missing(scope: "models:read")),
         ("", .modelAccount, "no", .missing(scope: "models:read")),

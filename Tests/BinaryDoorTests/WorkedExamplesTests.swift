@@ -205,13 +205,38 @@ import Testing
         #expect(again == reply.payload)
     }
 
+    @Test("An alias is moved")
+    func alias() throws {
+        let call = try frame("model-alias", .server)
+        #expect(
+            try header(CallHeader.self, call)
+                == CallHeader(
+                    method: .modelAlias, model: "iris", timeoutMicroseconds: 5_000_000))
+        let body = InferenceBody(method: .modelAlias, message: call.payload, limits: limits)
+        let move = AliasMove(.set, alias: "prod", version: "2")
+        #expect(try body.question() == Question(aliasMove: move))
+        var question = ByteBuffer()
+        Question(aliasMove: move).encode(for: .modelAlias, into: &question)
+        #expect(question == call.payload)
+
+        let reply = try frame("model-alias-reply", .client, calls: 7)
+        let answer = Answer.alias(
+            AliasChange(alias: "prod", was: "1", now: "2", proof: .golden, goldenCases: 3))
+        #expect(
+            try AnswerDecoder.decode(reply.payload, for: .modelAlias, limits: limits) == answer)
+        var again = ByteBuffer()
+        AnswerEncoder.encode(answer, into: &again)
+        #expect(again == reply.payload)
+    }
+
     @Test("No block of the text is left out of these tests")
     func allBlocks() {
         #expect(
             Set(Self.blocks.keys) == [
                 "client-hello", "server-hello", "unary-call", "unary-reply", "error-reply",
                 "split-call", "cancel", "ping", "ping-ack", "auth-update", "auth-result",
-                "progress", "go-away", "model-control", "model-account",
+                "progress", "go-away", "model-control", "model-account", "model-alias",
+                "model-alias-reply",
             ])
     }
 }

@@ -169,11 +169,15 @@ import Testing
                     }
                     #expect(error.code == .notFound)
                 }
-                for version in ["0", "-1", "abc"] {
+                // A word may be an alias; what can be neither is said at once.
+                for (version, code) in [
+                    ("0", SluiceError.Code.invalidArgument), ("-1", .invalidArgument),
+                    ("..", .invalidArgument), ("1/2", .invalidArgument), ("abc", .notFound),
+                ] {
                     let error = try await failure {
                         try await client.sleep("iris", version: version)
                     }
-                    #expect(error.code == .invalidArgument, "\(version)")
+                    #expect(error.code == code, "\(version)")
                 }
                 let unnamed = try await failure { try await client.sleep("") }
                 #expect(unnamed.code == .invalidArgument)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct MappedTests {
     /// The fixture `external`: y = x, by weights in a file of 16 KiB beside it.
-    private static let manifest = """
+    static let manifest = """
         {"format": 1, "name": "external", "version": 1, "load": "mapped", "files": [
         {"name": "model.onnx", "bytes": 178,
          "sha256": "966a8fd7416ee80889643c2bf2948622b75a3951474c9a8b14ea374e705418a9"},

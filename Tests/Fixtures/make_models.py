@@ -208,6 +208,23 @@ def activation():
     )
 
 
+def bomb():
+    """Asks for 6.4 GB whatever it is given: for the limits of an import."""
+    size = numpy_helper.from_array(np.array([1_600_000_000], dtype=np.int64), name="size")
+    write(
+        "bomb",
+        model(
+            [
+                helper.make_node("Expand", ["x", "size"], ["wide"]),
+                helper.make_node("ReduceSum", ["wide"], ["y"], keepdims=0),
+            ],
+            [value("x", TensorProto.FLOAT, [1])],
+            [value("y", TensorProto.FLOAT, [])],
+            [size],
+        ),
+    )
+
+
 def folded():
     """A file of 200 bytes whose session holds 4 MiB, because the constant is folded while it is loaded."""
     size = numpy_helper.from_array(np.array([1 << 20], dtype=np.int64), name="size")
@@ -371,6 +388,7 @@ def main():
     strings()
     endless()
     activation()
+    bomb()
     folded()
     external()
     external_nested()

@@ -38,7 +38,13 @@ import Testing
                 case .repositoryLoad, .repositoryUnload: question.model = random.text()
                 case .modelControl:
                     question.control =
-                        ModelControl.allCases[random.below(ModelControl.allCases.count)]
+                        ModelControl.allCases[
+                            random.below(ModelControl.allCases.count)]
+                case .modelAlias:
+                    let actions = AliasMove.Action.allCases
+                    question.aliasMove = AliasMove(
+                        actions[random.below(actions.count)], alias: random.text(),
+                        version: random.text(4))
                 default: break
                 }
                 let message = encoded { question.encode(for: method, into: &$0) }
@@ -85,6 +91,11 @@ import Testing
                 Sluice_ModelAccountResponse.self,
                 encoded { AnswerEncoder.encode(accounts, into: &$0) })
             #expect(try AnswerDecoder.decode(book, for: .modelAccount, limits: limits) == accounts)
+            let change = random.answer(to: .modelAlias)
+            let moved = try through(
+                Sluice_ModelAliasResponse.self,
+                encoded { AnswerEncoder.encode(change, into: &$0) })
+            #expect(try AnswerDecoder.decode(moved, for: .modelAlias, limits: limits) == change)
             let greeting = try through(Sluice_ServerHello.self, encoded { hello.encode(into: &$0) })
             #expect(try ServerHello(decoding: greeting, limits: limits) == hello)
         }

@@ -157,7 +157,9 @@ struct Seeded: RandomNumberGenerator {
                     name: text(), versions: (0..<below(4)).map { _ in text() }, platform: text(),
                     signature: Signature(
                         inputs: (0..<below(4)).map { _ in specification() },
-                        outputs: (0..<below(4)).map { _ in specification() })))
+                        outputs: (0..<below(4)).map { _ in specification() }),
+                    aliases: Dictionary(
+                        uniqueKeysWithValues: (0..<below(4)).map { ("alias-\($0)", text(4)) })))
         case .modelReady: return .modelReady(chance())
         case .serverReady: return .serverReady(chance())
         case .serverMetadata:
@@ -187,6 +189,12 @@ struct Seeded: RandomNumberGenerator {
         case .modelControl: return .done
         case .modelAccount:
             return .account(fleetAccount(), (0..<below(5)).map { _ in modelAccount() })
+        case .modelAlias:
+            let proofs = AliasProof.allCases
+            return .alias(
+                AliasChange(
+                    alias: text(), was: text(4), now: text(4), proof: proofs[below(proofs.count)],
+                    goldenCases: UInt32(below(1 << 20))))
         }
     }
 
@@ -218,6 +226,10 @@ struct Seeded: RandomNumberGenerator {
         account.sinceEviction = past()
         account.evictedFor = text()
         account.failure = text(60)
+        account.aliases = (0..<below(4)).map { _ in text() }
+        account.trial = text(60)
+        account.isQuarantined = chance()
+        account.strikes = UInt32(below(1 << 20))
         return account
     }
 

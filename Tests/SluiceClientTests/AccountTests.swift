@@ -52,6 +52,66 @@ import Testing
                 == [.sleep, .pin, .unpin, .refresh])
     }
 
+    @Test func aliasesGoOutAndComeBack() async throws {
+        let calls = try await calls({ _ in
+            var reply = Sluice_ModelAliasResponse()
+            reply.alias = "prod"
+            reply.was = "1"
+            reply.now = "2"
+            reply.proof = .golden
+            reply.goldenCases = 2
+            return reply
+        }) { client in
+            let set = try await client.setAlias("prod", of: "iris", to: "2")
+            #expect(
+                set
+                    == AliasChange(
+                        alias: "prod", was: "1", now: "2", proof: .golden, goldenCases: 2))
+            #expect("\(set)" == "prod is version 2, was 1 (it passed its 2 golden cases)")
+            try await client.removeAlias("prod", of: "iris")
+            try await client.rollBack("iris")
+        }
+        #expect(calls.map(\.header.method) == [.modelAlias, .modelAlias, .modelAlias])
+        #expect(calls.allSatisfy { $0.header.model == "iris" && $0.header.modelVersion.isEmpty })
+        let asked = try calls.map { try Sluice_ModelAliasRequest(serializedBytes: $0.payload) }
+        #expect(asked.map(\.action) == [.set, .remove, .rollback])
+        #expect(asked.map(\.alias) == ["prod", "prod", "latest"])
+        #expect(asked.map(\.version) == ["2", "", ""])
+    }
+
+    @Test func aliasChangesReadWell() {
+        let words = [
+            AliasChange(alias: "prod", was: nil, now: "1", proof: .loaded),
+            AliasChange(alias: "prod", was: "2", now: nil, proof: .none),
+            AliasChange(alias: "latest", was: "2", now: "1", proof: .earlier),
+            AliasChange(alias: "prod", was: "1", now: "1", proof: .golden, goldenCases: 1),
+        ].map { "\($0)" }
+        #expect(
+            words == [
+                "prod is version 1 (it was loaded and its signature matched; its manifest has no "
+                    + "golden case)",
+                "prod is gone, was version 2",
+                "latest is version 1, was 2 (it proved itself earlier)",
+                "prod is version 1 (it passed its golden case)",
+            ])
+    }
+
+    @Test func wordsSayWhyItIsNotLatestAndWhatIsHeldAgainstIt() {
+        var model = ModelAccount(name: "iris", version: "2", state: .asleep)
+        model.trial = "latest stays at version 1: its trial failed"
+        model.strikes = 1
+        #expect(
+            "\(model)"
+                == "asleep: never called since the start; latest stays at version 1: its trial "
+                + "failed; the gateway ended once while it was at work")
+        model.trial = ""
+        model.isQuarantined = true
+        model.strikes = 2
+        model.state = .broken
+        model.failure = "quarantined: because"
+        #expect("\(model)" == "quarantined: because")
+    }
+
     private static func book() -> Sluice_ModelAccountResponse {
         var iris = Sluice_ModelAccount()
         iris.name = "iris"

@@ -26,6 +26,7 @@ typedef struct Inference__ServerMetadataResponse Inference__ServerMetadataRespon
 typedef struct Inference__ModelMetadataRequest Inference__ModelMetadataRequest;
 typedef struct Inference__ModelMetadataResponse Inference__ModelMetadataResponse;
 typedef struct Inference__ModelMetadataResponse__TensorMetadata Inference__ModelMetadataResponse__TensorMetadata;
+typedef struct Inference__ModelMetadataResponse__PropertiesEntry Inference__ModelMetadataResponse__PropertiesEntry;
 typedef struct Inference__InferParameter Inference__InferParameter;
 typedef struct Inference__InferTensorContents Inference__InferTensorContents;
 typedef struct Inference__ModelInferRequest Inference__ModelInferRequest;
@@ -171,6 +172,17 @@ struct  Inference__ModelMetadataResponse__TensorMetadata
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
+struct  Inference__ModelMetadataResponse__PropertiesEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define INFERENCE__MODEL_METADATA_RESPONSE__PROPERTIES_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&inference__model_metadata_response__properties_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
 struct  Inference__ModelMetadataResponse
 {
   ProtobufCMessage base;
@@ -182,10 +194,15 @@ struct  Inference__ModelMetadataResponse
   Inference__ModelMetadataResponse__TensorMetadata **inputs;
   size_t n_outputs;
   Inference__ModelMetadataResponse__TensorMetadata **outputs;
+  /*
+   * `alias.NAME`: the version that NAME stands for; `alias.latest` is always there.
+   */
+  size_t n_properties;
+  Inference__ModelMetadataResponse__PropertiesEntry **properties;
 };
 #define INFERENCE__MODEL_METADATA_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&inference__model_metadata_response__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL }
 
 
 typedef enum {
@@ -798,6 +815,9 @@ void   inference__model_metadata_request__free_unpacked
 /* Inference__ModelMetadataResponse__TensorMetadata methods */
 void   inference__model_metadata_response__tensor_metadata__init
                      (Inference__ModelMetadataResponse__TensorMetadata         *message);
+/* Inference__ModelMetadataResponse__PropertiesEntry methods */
+void   inference__model_metadata_response__properties_entry__init
+                     (Inference__ModelMetadataResponse__PropertiesEntry         *message);
 /* Inference__ModelMetadataResponse methods */
 void   inference__model_metadata_response__init
                      (Inference__ModelMetadataResponse         *message);
@@ -1243,6 +1263,9 @@ typedef void (*Inference__ModelMetadataRequest_Closure)
 typedef void (*Inference__ModelMetadataResponse__TensorMetadata_Closure)
                  (const Inference__ModelMetadataResponse__TensorMetadata *message,
                   void *closure_data);
+typedef void (*Inference__ModelMetadataResponse__PropertiesEntry_Closure)
+                 (const Inference__ModelMetadataResponse__PropertiesEntry *message,
+                  void *closure_data);
 typedef void (*Inference__ModelMetadataResponse_Closure)
                  (const Inference__ModelMetadataResponse *message,
                   void *closure_data);
@@ -1353,6 +1376,7 @@ extern const ProtobufCMessageDescriptor inference__server_metadata_response__des
 extern const ProtobufCMessageDescriptor inference__model_metadata_request__descriptor;
 extern const ProtobufCMessageDescriptor inference__model_metadata_response__descriptor;
 extern const ProtobufCMessageDescriptor inference__model_metadata_response__tensor_metadata__descriptor;
+extern const ProtobufCMessageDescriptor inference__model_metadata_response__properties_entry__descriptor;
 extern const ProtobufCMessageDescriptor inference__infer_parameter__descriptor;
 extern const ProtobufCMessageDescriptor inference__infer_tensor_contents__descriptor;
 extern const ProtobufCMessageDescriptor inference__model_infer_request__descriptor;

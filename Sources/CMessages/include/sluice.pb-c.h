@@ -36,6 +36,8 @@ typedef struct Sluice__V1__ModelAccountResponse Sluice__V1__ModelAccountResponse
 typedef struct Sluice__V1__ModelAccount Sluice__V1__ModelAccount;
 typedef struct Sluice__V1__FleetAccount Sluice__V1__FleetAccount;
 typedef struct Sluice__V1__MissPoint Sluice__V1__MissPoint;
+typedef struct Sluice__V1__ModelAliasRequest Sluice__V1__ModelAliasRequest;
+typedef struct Sluice__V1__ModelAliasResponse Sluice__V1__ModelAliasResponse;
 
 
 /* --- enums --- */
@@ -54,9 +56,29 @@ typedef enum _Sluice__V1__ModelControlRequest__Action {
   /*
    * Looks now for models that came, changed or went; names no model.
    */
-  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH = 4
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH = 4,
+  /*
+   * Serves again what is kept away because the process ended twice while it was at work.
+   */
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNQUARANTINE = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION)
 } Sluice__V1__ModelControlRequest__Action;
+typedef enum _Sluice__V1__ModelAliasRequest__Action {
+  SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_UNSPECIFIED = 0,
+  /*
+   * The alias stands for `version` from when that has proved itself.
+   */
+  SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_SET = 1,
+  /*
+   * The alias is gone. Of `latest`: it goes by itself again.
+   */
+  SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_REMOVE = 2,
+  /*
+   * The alias stands for what it stood for before.
+   */
+  SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_ROLLBACK = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION)
+} Sluice__V1__ModelAliasRequest__Action;
 typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_UNSPECIFIED = 0,
   SLUICE__V1__METHOD__METHOD_INFER = 1,
@@ -71,7 +93,8 @@ typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_MODEL_STATISTICS = 10,
   SLUICE__V1__METHOD__METHOD_HEALTH_WATCH = 11,
   SLUICE__V1__METHOD__METHOD_MODEL_CONTROL = 12,
-  SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT = 13
+  SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT = 13,
+  SLUICE__V1__METHOD__METHOD_MODEL_ALIAS = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__METHOD)
 } Sluice__V1__Method;
 typedef enum _Sluice__V1__GoAwayCode {
@@ -124,6 +147,28 @@ typedef enum _Sluice__V1__ModelState {
   SLUICE__V1__MODEL_STATE__MODEL_STATE_BROKEN = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_STATE)
 } Sluice__V1__ModelState;
+/*
+ * What is known for the version that an alias was moved to.
+ */
+typedef enum _Sluice__V1__AliasProof {
+  /*
+   * Nothing was needed: the alias was removed.
+   */
+  SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_UNSPECIFIED = 0,
+  /*
+   * It was loaded and its signature matched; its manifest has no golden case.
+   */
+  SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_LOADED = 1,
+  /*
+   * It was loaded and gave the right answers.
+   */
+  SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_GOLDEN = 2,
+  /*
+   * It proved itself earlier, and its files are the same.
+   */
+  SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_EARLIER = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__ALIAS_PROOF)
+} Sluice__V1__AliasProof;
 
 /* --- messages --- */
 
@@ -263,7 +308,7 @@ struct  Sluice__V1__CallHeader
   uint64_t timeout_us;
   char *model;
   /*
-   * Decimal, an alias, or empty for the default version.
+   * Decimal, an alias, `latest`, or empty for the same.
    */
   char *model_version;
   /*
@@ -541,10 +586,27 @@ struct  Sluice__V1__ModelAccount
    * Why the last load failed; empty unless the state is BROKEN.
    */
   char *failure;
+  /*
+   * The names that stand for this version, sorted; `latest` among them.
+   */
+  size_t n_aliases;
+  char **aliases;
+  /*
+   * Why `latest` does not go to this version though it is the newer one; empty when nothing is to be said.
+   */
+  char *trial;
+  /*
+   * Not served because the process ended too often while it was at work.
+   */
+  protobuf_c_boolean quarantined;
+  /*
+   * How often that was.
+   */
+  uint32_t strikes;
 };
 #define SLUICE__V1__MODEL_ACCOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 /*
@@ -592,6 +654,47 @@ struct  Sluice__V1__MissPoint
 #define SLUICE__V1__MISS_POINT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__miss_point__descriptor) \
     , 0, 0 }
+
+
+/*
+ * The message of MODEL_ALIAS; the call's header names the model.
+ */
+struct  Sluice__V1__ModelAliasRequest
+{
+  ProtobufCMessage base;
+  /*
+   * [a-z][a-z0-9-]{0,63}; `latest`, or empty for it, with REMOVE and ROLLBACK.
+   */
+  char *alias;
+  /*
+   * Decimal; with SET only.
+   */
+  char *version;
+  Sluice__V1__ModelAliasRequest__Action action;
+};
+#define SLUICE__V1__MODEL_ALIAS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_alias_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_UNSPECIFIED }
+
+
+struct  Sluice__V1__ModelAliasResponse
+{
+  ProtobufCMessage base;
+  char *alias;
+  /*
+   * The version before and after; empty for none.
+   */
+  char *was;
+  char *now;
+  Sluice__V1__AliasProof proof;
+  /*
+   * How many golden cases it passed.
+   */
+  uint32_t golden_cases;
+};
+#define SLUICE__V1__MODEL_ALIAS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_alias_response__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_UNSPECIFIED, 0 }
 
 
 /* Sluice__V1__ClientHello methods */
@@ -993,6 +1096,44 @@ Sluice__V1__MissPoint *
 void   sluice__v1__miss_point__free_unpacked
                      (Sluice__V1__MissPoint *message,
                       ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelAliasRequest methods */
+void   sluice__v1__model_alias_request__init
+                     (Sluice__V1__ModelAliasRequest         *message);
+size_t sluice__v1__model_alias_request__get_packed_size
+                     (const Sluice__V1__ModelAliasRequest   *message);
+size_t sluice__v1__model_alias_request__pack
+                     (const Sluice__V1__ModelAliasRequest   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_alias_request__pack_to_buffer
+                     (const Sluice__V1__ModelAliasRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelAliasRequest *
+       sluice__v1__model_alias_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_alias_request__free_unpacked
+                     (Sluice__V1__ModelAliasRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__ModelAliasResponse methods */
+void   sluice__v1__model_alias_response__init
+                     (Sluice__V1__ModelAliasResponse         *message);
+size_t sluice__v1__model_alias_response__get_packed_size
+                     (const Sluice__V1__ModelAliasResponse   *message);
+size_t sluice__v1__model_alias_response__pack
+                     (const Sluice__V1__ModelAliasResponse   *message,
+                      uint8_t             *out);
+size_t sluice__v1__model_alias_response__pack_to_buffer
+                     (const Sluice__V1__ModelAliasResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__ModelAliasResponse *
+       sluice__v1__model_alias_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__model_alias_response__free_unpacked
+                     (Sluice__V1__ModelAliasResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Sluice__V1__ClientHello_Closure)
@@ -1058,6 +1199,12 @@ typedef void (*Sluice__V1__FleetAccount_Closure)
 typedef void (*Sluice__V1__MissPoint_Closure)
                  (const Sluice__V1__MissPoint *message,
                   void *closure_data);
+typedef void (*Sluice__V1__ModelAliasRequest_Closure)
+                 (const Sluice__V1__ModelAliasRequest *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__ModelAliasResponse_Closure)
+                 (const Sluice__V1__ModelAliasResponse *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -1068,6 +1215,7 @@ extern const ProtobufCEnumDescriptor    sluice__v1__method__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__go_away_code__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__progress_state__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__model_state__descriptor;
+extern const ProtobufCEnumDescriptor    sluice__v1__alias_proof__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__client_hello__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__requested_settings__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__server_hello__descriptor;
@@ -1090,6 +1238,9 @@ extern const ProtobufCMessageDescriptor sluice__v1__model_account_response__desc
 extern const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__miss_point__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_alias_request__descriptor;
+extern const ProtobufCEnumDescriptor    sluice__v1__model_alias_request__action__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__model_alias_response__descriptor;
 
 PROTOBUF_C__END_DECLS
 

@@ -14,6 +14,8 @@ import UnixSignals
 struct SignalWatch {
     let logger: Logger
     let shutDown: @Sendable () async -> Void
+    /// The last thing before the process ends at once.
+    let leave: @Sendable () -> Void
 
     func run() async throws {
         var received = 0
@@ -26,6 +28,7 @@ struct SignalWatch {
                 await shutDown()
             } else {
                 logger.warning("second signal: stopping at once", metadata: ["signal": "\(signal)"])
+                leave()
                 exit(75)
             }
         }

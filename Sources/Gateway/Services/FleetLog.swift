@@ -5,9 +5,10 @@ import Contract
 import Logging
 import Shards
 
-/// Turns the shards' reports into logs. Called on their threads; swift-log's handlers do not block for long.
+/// Turns the shards' reports into logs, and lets who keeps the versions know what has loaded. Called on their threads; swift-log's handlers do not block for long.
 struct FleetLog: FleetObserver {
     let logger: Logger
+    let versions: Versions
 
     private func named(_ entry: ModelEntry) -> Logger.Metadata {
         ["model": "\(entry.name)", "version": "\(entry.version)"]
@@ -16,6 +17,7 @@ struct FleetLog: FleetObserver {
     func modelLoaded(_ entry: ModelEntry, time: Nanoseconds) {
         logger.info(
             "model awake", metadata: named(entry).merging(["load": "\(time)"]) { $1 })
+        versions.loaded(entry)
     }
 
     func modelFailedToLoad(_ entry: ModelEntry, failure: CallFailure, retryAfter: Nanoseconds) {

@@ -3,6 +3,7 @@
 import Catalogue
 import Contract
 import Logging
+import NIOPosix
 import Outside
 import ServiceLifecycle
 import Shards
@@ -26,6 +27,7 @@ final class RepositoryWatch: Service {
 
     private let repository: any ModelRepository
     private let registry: Registry
+    private let versions: Versions
     private let fleet: Fleet
     private let logger: Logger
     private let state: Mutex<State>
@@ -34,11 +36,12 @@ final class RepositoryWatch: Service {
     private let bell: AsyncStream<Void>.Continuation
 
     init(
-        repository: any ModelRepository, registry: Registry, fleet: Fleet, interval: Nanoseconds,
-        logger: Logger
+        repository: any ModelRepository, registry: Registry, versions: Versions, fleet: Fleet,
+        interval: Nanoseconds, logger: Logger
     ) {
         self.repository = repository
         self.registry = registry
+        self.versions = versions
         self.fleet = fleet
         self.logger = logger
         state = Mutex(State(plan: PollPlan(interval: interval)))
@@ -49,7 +52,7 @@ final class RepositoryWatch: Service {
     /// to start.
     func start() async throws {
         if let known = await repository.remembered() {
-            takeIn(known, isFirst: true)
+            try await takeIn(known, isFirst: true)
             // And what is new, when the doors are open.
             bell.yield()
             return
@@ -152,9 +155,9 @@ final class RepositoryWatch: Service {
     private func look(isFirst: Bool = false) async throws {
         do {
             let scan = try await repository.look()
-            looked(succeeded: true)
             registry.mayMiss(nil)
-            takeIn(scan, isFirst: isFirst)
+            try await takeIn(scan, isFirst: isFirst)
+            looked(succeeded: true)
         } catch {
             looked(succeeded: false)
             throw error
@@ -169,9 +172,16 @@ final class RepositoryWatch: Service {
         }
     }
 
-    private func takeIn(_ scan: RepositoryScan, isFirst: Bool) {
-        let change = registry.replace(with: scan.models)
+    private func takeIn(_ scan: RepositoryScan, isFirst: Bool) async throws {
+        let (registry, versions) = (registry, versions)
+        // What is remembered of versions is written on a thread that may block.
+        let change = try await NIOThreadPool.singleton.runIfActive {
+            let change = registry.replace(with: scan.models)
+            try versions.scanned(change)
+            return change
+        }
         for entry in change.removed { fleet.retire(entry) }
+        for entry in change.added where registry.isPinned(entry) { fleet.pin(entry, true) }
         guard isFirst || !change.isEmpty else { return }
         for note in scan.notes {
             logger.notice("passed over", metadata: ["models.note": "\(note)"])

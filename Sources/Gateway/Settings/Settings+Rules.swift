@@ -23,6 +23,9 @@ extension Settings {
                 \.models.repository, isRepository),
             .time("models.poll", .seconds(1)...day, \.models.poll, orZero: true),
             .flag("models.require_manifest", \.models.requiresManifest),
+            .time(
+                "models.trial.time", .milliseconds(100)...hour, \.models.trial.time, orZero: true),
+            .size("models.trial.memory", 64 << 20...1 << 50, \.models.trial.memory),
         ] + bucketRules + [
             .automaticSize("memory.anonymous", 1 << 20...1 << 50, \.memory.anonymous),
             .automaticSize("memory.mapped", 1 << 20...1 << 50, \.memory.mapped),

@@ -54,8 +54,18 @@ package struct ModelSettings: Sendable, Equatable {
     package var poll = Nanoseconds.seconds(30)
     /// Whether a version without a manifest.json does not exist.
     package var requiresManifest = false
+    package var trial = TrialSettings()
     package var bucket = BucketSettings()
     package var cache = CacheSettings()
+
+    package init() {}
+}
+
+/// `models.trial`: what the child process may use that tries a version without a manifest before its first load.
+package struct TrialSettings: Sendable, Equatable {
+    /// Zero: no trial.
+    package var time = Nanoseconds.seconds(30)
+    package var memory = 2 << 30
 
     package init() {}
 }

@@ -3,6 +3,7 @@
 
 package import Catalogue
 package import Contract
+import Files
 package import Logging
 import NIOPosix
 import Synchronization
@@ -62,6 +63,19 @@ package final class BucketRepository: ModelRepository {
         }
         items.withLock { $0 = found }
         return scan
+    }
+
+    package func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase] {
+        let json: [UInt8]?
+        do throws(FileFault) {
+            json = try listing.manifest(entry.name, entry.version)
+        } catch {
+            throw ModelFault("\(Manifest.fileName) cannot be read: \(error.reason)")
+        }
+        guard let json else {
+            throw ModelFault("\(Manifest.fileName) was not kept in the cache folder")
+        }
+        return try GoldenCase.all(inManifest: json)
     }
 
     // MARK: - From the store

@@ -31,6 +31,7 @@ package enum AccountWords {
         case .queued: parts = ["being woken: its load waits for a free loader"] + lastLoad(model)
         case .loading: parts = ["being woken"] + lastLoad(model)
         case .leaving: parts = ["going to sleep: it goes when the calls that use it have ended"]
+        case .broken where model.isQuarantined: parts = [model.failure]
         case .broken: parts = [model.failure.isEmpty ? "broken" : "broken: \(model.failure)"]
         default: parts = [model.state.rawValue]
         }
@@ -39,8 +40,14 @@ package enum AccountWords {
         } else if model.isPinned {
             parts.append("pinned, so it stays once it is awake")
         }
+        if !model.trial.isEmpty { parts.append(model.trial) }
+        if model.strikes > 0, !model.isQuarantined {
+            parts.append("the gateway ended \(times(model.strikes)) while it was at work")
+        }
         return parts.joined(separator: "; ")
     }
+
+    private static func times(_ count: Int) -> String { count == 1 ? "once" : "\(count) times" }
 
     private static func awake(_ model: ModelAccount) -> String {
         var words = model.awakeFor.map { "awake for \(time($0))" } ?? "awake"

@@ -54,6 +54,14 @@ public struct ModelAccount: Sendable, Hashable {
     public var evictedFor = ""
     /// Why it is broken; empty otherwise.
     public var failure = ""
+    /// The names that stand for this version, sorted; `latest` among them.
+    public var aliases: [String] = []
+    /// Why `latest` does not go to this version though it is the newer one; empty when nothing is to be said.
+    public var trial = ""
+    /// Not served because the gateway ended too often while it was at work.
+    public var isQuarantined = false
+    /// How often that was.
+    public var strikes = 0
 
     public init(name: String, version: String, state: State) {
         self.name = name

@@ -23,11 +23,14 @@ public struct ModelMetadata: Sendable, Hashable {
     public let platform: String
     public let inputs: [TensorDescription]
     public let outputs: [TensorDescription]
+    /// The version behind each name that stands for one, `latest` among them.
+    public let aliases: [String: String]
 
     public init(
         name: String, versions: [String], platform: String, inputs: [TensorDescription],
-        outputs: [TensorDescription]
+        outputs: [TensorDescription], aliases: [String: String] = [:]
     ) {
+        self.aliases = aliases
         self.name = name
         self.versions = versions
         self.platform = platform

@@ -17,6 +17,7 @@ package enum CallMethod: UInt64, Sendable {
     case healthWatch = 11
     case modelControl = 12
     case modelAccount = 13
+    case modelAlias = 14
 
     /// Answered by a stream of messages.
     package var isStream: Bool { self == .inferStream || self == .healthWatch }

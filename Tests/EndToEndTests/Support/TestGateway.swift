@@ -101,7 +101,9 @@ final class TestGateway: @unchecked Sendable {
         let words = prefix + arguments
         process.executableURL = URL(filePath: words[0])
         process.arguments = Array(words.dropFirst())
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        // Most tests' models have no manifest, and one never ends; TrialTests asks for the default.
+        process.environment = ProcessInfo.processInfo.environment
+            .merging(["SLUICE_MODELS_TRIAL_TIME": "0"]) { $1 }.merging(environment) { $1 }
         let out = folder.appending(path: "out")
         let log = folder.appending(path: "log")
         for file in [out, log] { try Data().write(to: file) }
