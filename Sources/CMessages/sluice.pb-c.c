@@ -2346,7 +2346,7 @@ const ProtobufCMessageDescriptor sluice__v1__model_account_response__descriptor 
   (ProtobufCMessageInit) sluice__v1__model_account_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[23] =
+static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[30] =
 {
   {
     "name",
@@ -2624,6 +2624,90 @@ static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mapped",
+    60,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, mapped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "promoted_ms",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, promoted_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "promoted_bytes",
+    62,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, promoted_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "promotion_saving",
+    63,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, promotion_saving),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kept_warm",
+    64,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, kept_warm),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idle_ms",
+    65,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, idle_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "promotion_note",
+    66,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, promotion_note),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   19,   /* field[19] = aliases */
@@ -2635,13 +2719,20 @@ static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   16,   /* field[16] = evicted_ms_ago */
   13,   /* field[13] = evictions */
   18,   /* field[18] = failure */
+  28,   /* field[28] = idle_ms */
+  27,   /* field[27] = kept_warm */
   10,   /* field[10] = last_call_ms_ago */
   6,   /* field[6] = load_peak_bytes */
   8,   /* field[8] = load_us */
   12,   /* field[12] = loads */
+  23,   /* field[23] = mapped */
   5,   /* field[5] = mapped_bytes */
   0,   /* field[0] = name */
   3,   /* field[3] = pinned */
+  25,   /* field[25] = promoted_bytes */
+  24,   /* field[24] = promoted_ms */
+  29,   /* field[29] = promotion_note */
+  26,   /* field[26] = promotion_saving */
   21,   /* field[21] = quarantined */
   15,   /* field[15] = score */
   2,   /* field[2] = state */
@@ -2650,11 +2741,12 @@ static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   7,   /* field[7] = unreturned_bytes */
   1,   /* field[1] = version */
 };
-static const ProtobufCIntRange sluice__v1__model_account__number_ranges[2 + 1] =
+static const ProtobufCIntRange sluice__v1__model_account__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 50, 19 },
-  { 0, 23 }
+  { 60, 23 },
+  { 0, 30 }
 };
 const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
 {
@@ -2664,14 +2756,14 @@ const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
   "Sluice__V1__ModelAccount",
   "sluice.v1",
   sizeof(Sluice__V1__ModelAccount),
-  23,
+  30,
   sluice__v1__model_account__field_descriptors,
   sluice__v1__model_account__field_indices_by_name,
-  2,  sluice__v1__model_account__number_ranges,
+  3,  sluice__v1__model_account__number_ranges,
   (ProtobufCMessageInit) sluice__v1__model_account__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descriptors[8] =
+static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descriptors[9] =
 {
   {
     "anonymous_budget",
@@ -2769,6 +2861,18 @@ static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "loads_warn",
+    60,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, loads_warn),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__v1__fleet_account__field_indices_by_name[] = {
   0,   /* field[0] = anonymous_budget */
@@ -2776,14 +2880,16 @@ static const unsigned sluice__v1__fleet_account__field_indices_by_name[] = {
   4,   /* field[4] = calls */
   5,   /* field[5] = cold_calls */
   6,   /* field[6] = loads_last_hour */
+  8,   /* field[8] = loads_warn */
   2,   /* field[2] = mapped_budget */
   3,   /* field[3] = mapped_used */
   7,   /* field[7] = miss_curve */
 };
-static const ProtobufCIntRange sluice__v1__fleet_account__number_ranges[1 + 1] =
+static const ProtobufCIntRange sluice__v1__fleet_account__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 60, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor =
 {
@@ -2793,10 +2899,10 @@ const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor =
   "Sluice__V1__FleetAccount",
   "sluice.v1",
   sizeof(Sluice__V1__FleetAccount),
-  8,
+  9,
   sluice__v1__fleet_account__field_descriptors,
   sluice__v1__fleet_account__field_indices_by_name,
-  1,  sluice__v1__fleet_account__number_ranges,
+  2,  sluice__v1__fleet_account__number_ranges,
   (ProtobufCMessageInit) sluice__v1__fleet_account__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

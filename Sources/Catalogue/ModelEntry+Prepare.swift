@@ -40,6 +40,7 @@ extension ModelEntry {
         let inputs = isInOrder(request.inputs) ? request.inputs : try ordered(request.inputs)
         var byteCount = 0
         for index in inputs.indices { byteCount += try check(inputs, index) }
+        if let rows = limits.batch { try checkBatch(inputs, most: rows) }
         let outputs = request.outputs.isEmpty ? everyOutput : try chosen(request.outputs)
         return Prepared(
             entry: self, inputs: inputs, outputs: outputs, byteCount: byteCount,
@@ -143,6 +144,19 @@ extension ModelEntry {
         }
         if checks[index].datatype == .bool { try checkBooleans(inputs[index]) }
         return byteCount
+    }
+
+    /// Rows are counted by the first dimension of an input where it is free.
+    private func checkBatch(_ inputs: [Tensor], most: Int) throws(CallFailure) {
+        for index in inputs.indices
+        where checks[index].rank > 0 && checks[index].dimensions[0] < 0
+            && inputs[index].shape[0] > Int64(most)
+        {
+            throw failure(
+                "input", inputs[index].name,
+                "has \(inputs[index].shape[0]) rows, \(most) are allowed (its manifest, limits.batch)"
+            )
+        }
     }
 
     /// Byte strings: each a 32-bit little-endian length and that many bytes, as many as the shape says.

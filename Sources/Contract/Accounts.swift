@@ -69,6 +69,20 @@ package struct ModelAccount: Sendable, Equatable {
     package var isQuarantined = false
     /// How often that was.
     package var strikes: UInt32 = 0
+    /// Its weights stay in their file and are mapped.
+    package var isMapped = false
+    /// For how long a second, faster session has served; nil when none does.
+    package var promotedFor: Nanoseconds?
+    /// What that session holds, in bytes; a part of ``anonymousBytes``.
+    package var promotedBytes: UInt64 = 0
+    /// The measured share of the run time that it saves, 0...1; 0 while too little is known.
+    package var promotionSaving: Double = 0
+    /// Inside a window in which a rule keeps it warm.
+    package var isKeptWarm = false
+    /// Not called for so long it goes to sleep; zero: it does not.
+    package var idleMax = Nanoseconds.zero
+    /// Why an earlier promotion ended; empty when there was none or one serves.
+    package var promotionNote = ""
 
     package init(name: String, version: String, state: State) {
         self.name = name
@@ -92,6 +106,8 @@ package struct FleetAccount: Sendable, Equatable {
     package var loadsLastHour: UInt64 = 0
     /// Rising in ``MissPoint/extraBytes``; empty while too little is known.
     package var missCurve: [MissPoint] = []
+    /// Loads in an hour from which on the operator is warned; 0: never.
+    package var loadsWarn: UInt64 = 0
 
     package init() {}
 }

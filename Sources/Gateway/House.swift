@@ -80,6 +80,7 @@ package final class House: Sendable {
                 services: [
                     // Stopped from the last to the first.
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
+                    .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
                     .init(service: rooms.fetches, successTerminationBehavior: .ignore),
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
@@ -121,6 +122,7 @@ struct Rooms: Sendable {
     let fetches: FetchService
     private let source: ModelSource
     let fence: Fence
+    let seals: SealKeeper
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -129,12 +131,13 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
-        let inspector = FolderInspector()
+        let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
+        seals.recall()
         let source = try ModelSource.open(
-            settings, inspector: inspector, group: group, logger: logger)
+            settings, inspector: seals.inspector, group: group, logger: logger)
         do {
             return try await open(
-                settings, source: source, inspector: inspector, registry: registry, group: group,
+                settings, source: source, seals: seals, registry: registry, group: group,
                 logger: logger)
         } catch {
             try await source.close()
@@ -143,10 +146,10 @@ struct Rooms: Sendable {
     }
 
     private static func open(
-        _ settings: Settings, source: ModelSource, inspector: FolderInspector, registry: Registry,
+        _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
-        let shards = ShardSettings(settings.shards, settings.memory)
+        let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
             state: settings.state,
             // Shards, loaders, and the desks of the event loops.
@@ -154,14 +157,16 @@ struct Rooms: Sendable {
             now: Int64(Date().timeIntervalSince1970), logger: logger)
         let versions = try Versions.open(
             state: settings.state, registry: registry, fence: fence, logger: logger)
+        let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
-            settings: shards, engine: try engine(settings, files: inspector, logger: logger),
+            settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
             observer: FleetLog(logger: logger, versions: versions), journal: fence,
             fetcher: source.fetcher)
         let repository = RepositoryWatch(
             repository: source.repository, registry: registry, versions: versions, fleet: fleet,
             interval: settings.models.poll, logger: logger)
         try await repository.start()
+        fleet.keepWarm { registry.defaults }
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
         admission.tokenBytes = settings.limits.tokenBytes
@@ -180,20 +185,19 @@ struct Rooms: Sendable {
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fence: fence, fleet: fleet, issuers: issuers, group: group)
+            source: source, fence: fence, seals: seals, fleet: fleet, issuers: issuers, group: group
+        )
     }
 
     private static func engine(
-        _ settings: Settings, files: FolderInspector, logger: Logger
+        _ settings: Settings, inspector: any ModelInspector, logger: Logger
     ) throws -> OnnxEngine {
         var environment = OnnxEnvironmentSettings()
         environment.library = settings.engine.library
         environment.intraThreads = settings.engine.threads
         environment.log = { logger.warning("\($0.message)", metadata: ["from": "onnxruntime"]) }
         do throws(EngineFailure) {
-            return OnnxEngine(
-                try OnnxEnvironment(environment),
-                inspector: inspector(settings, files: files, logger: logger))
+            return OnnxEngine(try OnnxEnvironment(environment), inspector: inspector)
         } catch {
             throw GatewayError(.configuration, error.description)
         }
@@ -216,10 +220,13 @@ struct Rooms: Sendable {
 
     /// Ends what has threads or files, after the doors are closed.
     func close(logger: Logger) async {
+        // Gigabytes that a loader is reading are not waited for.
+        seals.inspector.stop()
         if await !fleet.stop(by: .now() + .seconds(1)) {
             logger.warning("a run could not be stopped")
         }
         fence.end()
+        await seals.keep()
         do {
             try await source.close()
         } catch {
@@ -243,7 +250,7 @@ struct GateService: Service {
 }
 
 extension ShardSettings {
-    init(_ settings: ShardingSettings, _ memory: MemorySettings) {
+    init(_ settings: ShardingSettings, _ memory: MemorySettings, _ rules: [ModelRule]) {
         self.init(cores: System.coreCount)
         count = settings.count ?? count
         loaders = settings.loaders ?? loaders
@@ -256,5 +263,8 @@ extension ShardSettings {
         self.memory.mapped = memory.mapped.map { UInt64($0) } ?? allowed / 2
         awakeMin = memory.awakeMin
         idleMax = memory.idle
+        promotes = memory.promote
+        loadsWarn = UInt64(memory.loadsWarn)
+        self.rules = rules
     }
 }

@@ -49,6 +49,13 @@ extension Arena {
             unsafe message.trial = text(model.trial)
             unsafe message.quarantined = model.isQuarantined ? 1 : 0
             unsafe message.strikes = model.strikes
+            unsafe message.mapped = model.isMapped ? 1 : 0
+            unsafe message.promoted_ms = AccountTime.milliseconds(model.promotedFor)
+            unsafe message.promoted_bytes = model.promotedBytes
+            unsafe message.promotion_saving = model.promotionSaving
+            unsafe message.kept_warm = model.isKeptWarm ? 1 : 0
+            unsafe message.idle_ms = model.idleMax.milliseconds
+            unsafe message.promotion_note = text(model.promotionNote)
         }
     }
 
@@ -63,6 +70,7 @@ extension Arena {
             unsafe message.calls = fleet.calls
             unsafe message.cold_calls = fleet.coldCalls
             unsafe message.loads_last_hour = fleet.loadsLastHour
+            unsafe message.loads_warn = fleet.loadsWarn
             unsafe message.n_miss_curve = fleet.missCurve.count
             unsafe message.miss_curve = list(fleet.missCurve) { point in
                 unsafe make(Sluice__V1__MissPoint.self) { message in
@@ -136,6 +144,14 @@ extension ModelAccount {
         unsafe trial = text(message.trial)
         unsafe isQuarantined = message.quarantined != 0
         unsafe strikes = message.strikes
+        unsafe isMapped = message.mapped != 0
+        unsafe promotedFor = AccountTime.time(message.promoted_ms)
+        unsafe promotedBytes = message.promoted_bytes
+        try unsafe promotionSaving = measure(
+            message.promotion_saving, "promotion_saving", max: 1)
+        unsafe isKeptWarm = message.kept_warm != 0
+        unsafe idleMax = AccountTime.time(message.idle_ms) ?? .zero
+        unsafe promotionNote = text(message.promotion_note)
     }
 }
 
@@ -149,6 +165,7 @@ extension FleetAccount {
         unsafe calls = message.calls
         unsafe coldCalls = message.cold_calls
         unsafe loadsLastHour = message.loads_last_hour
+        unsafe loadsWarn = message.loads_warn
         for index in unsafe 0..<message.n_miss_curve {
             guard let point = unsafe message.miss_curve[index]?.pointee else { continue }
             let share = try unsafe measure(point.cold_share, "cold_share", max: 1)

@@ -38,10 +38,13 @@ package final class FolderInspector: ModelInspector {
     private struct State {
         var book: SealBook
         var counts = Counts()
+        /// What is in the book is not what was taken or given out last.
+        var hasNews = false
     }
 
     private let state: Mutex<State>
     private let clock: @Sendable () -> Int64
+    private let isStopped = Atomic<Bool>(false)
 
     /// - Parameters:
     ///   - rememberedMax: the most files whose findings are remembered.
@@ -59,8 +62,47 @@ package final class FolderInspector: ModelInspector {
     /// Whoever made this file has hashed it on the way: it need not be read for that again until it changes.
     /// - Parameter sha256: lower-case hexadecimal.
     func vouch(for facts: FileFacts, sha256: String) {
-        state.withLock { $0.book.note(FileFindings(sha256: sha256), for: FileSeal(facts)) }
+        state.withLock { state in
+            state.book.note(FileFindings(sha256: sha256), for: FileSeal(facts))
+            state.hasNews = true
+        }
     }
+
+    // MARK: Between two lives of the gateway
+
+    /// Believes what an earlier inspector found (``news()``). Throws and believes nothing when that is not whole.
+    package func recall(_ bytes: [UInt8]) throws(SealBookFault) {
+        let result = state.withLock { state -> Result<Void, SealBookFault> in
+            do throws(SealBookFault) {
+                try state.book.take(bytes)
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    /// Everything found, to be kept; nil when nothing was found since it was asked for last. At most
+    /// ``recalledBytesMax`` bytes.
+    package func news() -> [UInt8]? {
+        let book = state.withLock { state -> SealBook? in
+            guard state.hasNews else { return nil }
+            state.hasNews = false
+            return state.book
+        }
+        return book?.encoded()
+    }
+
+    /// What ``news()`` returned was lost: it is asked for again.
+    package func newsWereLost() { state.withLock { $0.hasNews = true } }
+
+    package static let recalledBytesMax = SealBook.fileBytesMax
+
+    /// The gateway stops: files are not read on, and their models do not load.
+    package func stop() { isStopped.store(true, ordering: .relaxed) }
+
+    // MARK: Looking
 
     package func inspect(_ entry: ModelEntry) throws(ModelFault) -> any InspectedModel {
         let folder = try FolderInspector.folder(of: entry)
@@ -191,7 +233,7 @@ package final class FolderInspector: ModelInspector {
         }
         if let known, known.answers(hash: hash, locations: locations) { return known }
         let began = clock()
-        var found = try FolderInspector.read(
+        var found = try read(
             file, hash: hash && known?.sha256 == nil, locations: locations)
         found.sha256 = found.sha256 ?? known?.sha256
         let now = try FolderInspector.reading(file.name) { () throws(FileFault) in
@@ -202,20 +244,26 @@ package final class FolderInspector: ModelInspector {
             state.counts.filesRead += 1
             state.counts.bytesRead += seal.byteCount
             // What was vouched for stays so.
-            if seal.isSettled(now: began) || known != nil { state.book.note(found, for: seal) }
+            if seal.isSettled(now: began) || known != nil {
+                state.book.note(found, for: seal)
+                state.hasNews = true
+            }
         }
         return found
     }
 
-    private static func read(
+    private func read(
         _ file: OpenFile, hash: Bool, locations: Bool
     ) throws(ModelFault) -> FileFindings {
         var stream = SHA256Stream()
         var search = ByteSearch(for: ExternalData.mark)
-        var window = [UInt8](repeating: 0, count: windowBytes)
+        var window = [UInt8](repeating: 0, count: FolderInspector.windowBytes)
         var offset: UInt64 = 0
         while offset < file.facts.byteCount {
-            let count = try reading(file.name) { () throws(FileFault) in
+            guard !isStopped.load(ordering: .relaxed) else {
+                throw ModelFault("the gateway stops and did not read '\(file.name)' to its end")
+            }
+            let count = try FolderInspector.reading(file.name) { () throws(FileFault) in
                 try file.read(at: offset, into: &window)
             }
             guard count > 0 else { throw .changed(file.name) }

@@ -13,6 +13,14 @@ struct FileSeal: Sendable, Hashable {
     /// Nanoseconds since 1970.
     var changed: Int64
 
+    init(device: UInt64, inode: UInt64, byteCount: UInt64, modified: Int64, changed: Int64) {
+        self.device = device
+        self.inode = inode
+        self.byteCount = byteCount
+        self.modified = modified
+        self.changed = changed
+    }
+
     init(_ facts: FileFacts) {
         device = facts.device
         inode = facts.inode
@@ -61,6 +69,8 @@ struct SealBook: Sendable {
     }
 
     var count: Int { findings.count }
+
+    var fromOldest: [FileSeal] { Array(order[oldest...] + order[..<oldest]) }
 
     subscript(seal: FileSeal) -> FileFindings? { findings[seal] }
 

@@ -21,8 +21,46 @@ final class Dispatcher: Sendable {
                 shards: settings.count, queueMax: settings.queueMax, isGivenUp: { !$0.isOpen }))
     }
 
-    /// Queues runs that have their leases. Those that find no room are refused.
+    /// Queues runs that have their leases. Those that find no room are refused; of a model that limits its runs, some
+    /// wait until others have ended.
     func place(_ runs: [Run]) {
+        guard runs.contains(where: { $0.resident.turnstile != nil }) else { return queue(runs) }
+        var passing: [Run] = []
+        for run in runs where run.isOpen {
+            guard let turnstile = run.resident.turnstile else {
+                passing.append(run)
+                continue
+            }
+            switch turnstile.enter(run) {
+            case .passes:
+                run.hasPassed.store(true, ordering: .releasing)
+                passing.append(run)
+            case .waits: break
+            case .full: run.refuse(.turnstileFull(settings, run.resident.entry, turnstile.limit))
+            case .closed: run.abandon(.stop)
+            }
+        }
+        queue(passing)
+        // One that was given up on its way in has found nobody to tell that it passed.
+        for run in passing where !run.isOpen { leave(run) }
+    }
+
+    /// The run has ended or been given up: another of its model may pass.
+    func leave(_ run: Run) {
+        var leaving = run
+        while let turnstile = leaving.resident.turnstile,
+            leaving.hasPassed.exchange(false, ordering: .acquiringAndReleasing),
+            let next = turnstile.left()
+        {
+            next.hasPassed.store(true, ordering: .releasing)
+            queue([next])
+            // Else it leaves by itself when it has ended.
+            guard !next.isOpen else { return }
+            leaving = next
+        }
+    }
+
+    private func queue(_ runs: [Run]) {
         guard !runs.isEmpty else { return }
         var wake: [Int] = []
         var refused: [(Run, CallFailure)] = []

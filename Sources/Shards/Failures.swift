@@ -17,8 +17,12 @@ extension CallFailure {
             case .queued: "passed while it waited for a free shard"
             case .running: "passed while model '\(entry.name)' ran; the run is being stopped"
             }
+        let limit =
+            entry.limits.timeout.map {
+                "; the model allows at most \($0) (its manifest, limits.timeout_ms)"
+            } ?? ""
         return CallFailure(
-            .deadlineExceeded, .deadlinePast, "the call's deadline \(what)",
+            .deadlineExceeded, .deadlinePast, "the call's deadline \(what)\(limit)",
             notStarted: place != .running)
     }
 
@@ -38,6 +42,16 @@ extension CallFailure {
             .resourceExhausted, .queueFull,
             "all \(settings.count) shards have \(settings.queueMax) runs waiting (shards.queue)",
             notStarted: true, retryAfter: retry)
+    }
+
+    static func turnstileFull(
+        _ settings: ShardSettings, _ entry: ModelEntry, _ limit: Int
+    ) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "\(settings.queueMax) calls (shards.queue) are waiting for model '\(entry.name)', which runs "
+                + "\(limit) at the same time (its manifest, limits.concurrency)", notStarted: true,
+            retryAfter: .seconds(1))
     }
 
     static func loopFull(_ settings: ShardSettings, _ retry: Nanoseconds) -> CallFailure {

@@ -30,7 +30,6 @@ extension Fleet {
         case .broken: account.state = resident.failure == nil ? .asleep : .broken
         }
         account.failure = resident.failure?.message ?? ""
-        account.isPinned = resident.isPinned.load(ordering: .relaxed)
         account.anonymousBytes = atRest?.anonymous ?? 0
         account.mappedBytes = atRest?.mapped ?? 0
         account.loadPeakBytes = peak?.anonymous ?? 0
@@ -47,6 +46,11 @@ extension Fleet {
         account.score = resident.score(now)
         account.sinceEviction = history.evicted.map { now.since($0) }
         account.evictedFor = history.evictedFor
+        account.isPinned = resident.staysPinned
+        account.isMapped = resident.upgrade != nil
+        account.isKeptWarm = resident.isWarm.load(ordering: .relaxed)
+        account.idleMax = resident.idleMax
+        resident.upgrade?.fill(&account, now)
     }
 
     /// The memory all models share, and how well it serves.
@@ -61,6 +65,7 @@ extension Fleet {
         account.calls = everyResident.reduce(0) { $0 + $1.tally.run.count }
         account.coldCalls = report.misses.cold
         account.loadsLastHour = report.loadsLastHour
+        account.loadsWarn = settings.loadsWarn
         account.missCurve = report.misses.points(calls: account.calls).map {
             MissPoint(extraBytes: $0.extra, coldShare: min(1, $0.coldShare))
         }

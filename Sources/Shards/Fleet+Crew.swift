@@ -13,7 +13,7 @@ struct Crew: Sendable {
     }
 
     var isStarted = false
-    /// Shards and loaders whose thread has not ended.
+    /// Shards, loaders and the promoter, whose thread has not ended.
     var atWork = 0
     var plan: Plan?
 }
@@ -24,7 +24,7 @@ extension Fleet {
         crew.withLock { crew in
             precondition(!crew.isStarted, "a fleet starts once")
             crew.isStarted = true
-            crew.atWork = settings.count + settings.loaders
+            crew.atWork = settings.count + settings.loaders + 1
         }
         for index in 0..<settings.count {
             let shard = Shard(
@@ -42,6 +42,10 @@ extension Fleet {
                 self.leaveWork()
             }
         }
+        NamedThread.start("promoter") {
+            self.promoter.serve()
+            self.leaveWork()
+        }
         NamedThread.start("watchdog") { self.keepWatch() }
     }
 
@@ -57,6 +61,7 @@ extension Fleet {
         precondition(beginStopping(), "a fleet stops once")
         dispatcher.close()
         loaders.close()
+        promoter.close()
         stopResidents()
         let isStarted = crew.withLock { crew in
             crew.plan = Crew.Plan(deadline: deadline, done: done)

@@ -4,6 +4,9 @@ extension Fleet {
     /// Does all loads and releases that are waiting. Not beside ``start``.
     package func drainLoaders() { loaders.drain() }
 
+    /// Does the promotions and demotions that are waiting. Not beside ``start``.
+    package func drainPromoter() { promoter.drain() }
+
     /// Lets one shard run the next call, if there is one. Not beside ``start``.
     package func runNext(on shard: Int) -> Bool {
         guard case .run(let run) = dispatcher.next(for: shard) else { return false }

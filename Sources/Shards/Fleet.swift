@@ -39,7 +39,11 @@ package final class Fleet: Sendable {
     let loaders: Loaders
     let watchdog = Watchdog()
     private let stopping = Atomic<Bool>(false)
-    private let residents = Mutex<[Int: Resident]>([:])
+    private let census = Census()
+    let warmKeeper = Mutex(WarmKeeper())
+    let promoter: Promoter
+    let promotionLooked = Mutex<Instant?>(nil)
+    let loadsWarning = Mutex(LoadsWarning())
     private let retired = Mutex<[(entry: ModelEntry, since: Instant)]>([])
     private let watches = Mutex<[InlineWatch]>([])
     let crew = Mutex(Crew())
@@ -60,7 +64,8 @@ package final class Fleet: Sendable {
         dispatcher = Dispatcher(settings)
         loaders = Loaders(
             settings, engine: engine, observer: observer, dispatcher: dispatcher, clock: clock,
-            journal: journal, fetcher: fetcher)
+            census: census, journal: journal, fetcher: fetcher)
+        promoter = Promoter(loaders)
     }
 
     // MARK: - Calls
@@ -91,7 +96,7 @@ package final class Fleet: Sendable {
             return hold(awake, run, now: now)
         case .waits(let startLoad):
             if startLoad {
-                if !run.onlyWakes { loaders.treasury.missed(resident, among: everyResident) }
+                if !run.onlyWakes { resident.isMiss.store(true, ordering: .relaxed) }
                 loaders.load(resident)
             }
             if let wait, run.deadline < now + wait { run.tooLate(remaining: wait) }
@@ -192,7 +197,7 @@ package final class Fleet: Sendable {
         result.shards = settings.count
         result.queued = dispatcher.waiting
         result.running = dispatcher.running.count
-        for resident in residents.withLock({ Array($0.values) }) {
+        for resident in census.all {
             switch resident.phase {
             case .awake, .leaving: result.modelsAwake += 1
             case .queued, .loading: result.modelsLoading += 1
@@ -208,20 +213,13 @@ package final class Fleet: Sendable {
         return result
     }
 
-    var everyResident: [Resident] { residents.withLock { Array($0.values) } }
+    var everyResident: [Resident] { census.all }
 
     package func resident(for entry: ModelEntry) -> Resident {
-        residents.withLock { residents in
-            if let known = residents[entry.index], known.entry === entry { return known }
-            let new = Resident(entry, settings: settings, loaders: loaders)
-            residents[entry.index] = new
-            return new
-        }
+        census.resident(for: entry) { Resident(entry, settings: settings, loaders: loaders) }
     }
 
-    func known(_ entry: ModelEntry) -> Resident? {
-        residents.withLock { $0[entry.index] }.flatMap { $0.entry === entry ? $0 : nil }
-    }
+    func known(_ entry: ModelEntry) -> Resident? { census.known(entry) }
 
     // MARK: - For the desks and the crew
 
@@ -241,12 +239,10 @@ package final class Fleet: Sendable {
         }
         forgetRetired(now)
         loaders.retryParked()
-        if settings.idleMax > .zero {
-            for resident in loaders.treasury.unused(for: settings.idleMax, now: now)
-            where resident.evict(for: resident.entry, now: now) {
-                loaders.release(resident)
-            }
-        }
+        letUnusedSleep(now)
+        attendWindows()
+        considerPromotions(now)
+        warnOfLoads(now)
         return watchdog.expire(now, latest: now + settings.inlineStallMax)
     }
 
@@ -259,16 +255,23 @@ package final class Fleet: Sendable {
             return old.map(\.entry)
         }
         guard !old.isEmpty else { return }
-        residents.withLock { residents in
-            for entry in old where residents[entry.index]?.entry === entry {
-                residents[entry.index] = nil
-            }
+        census.forget(old)
+    }
+
+    private func letUnusedSleep(_ now: Instant) {
+        guard settings.idleMax > .zero || settings.rules.contains(where: { $0.idle != nil }) else {
+            return
+        }
+        for resident in loaders.treasury.unused(now: now)
+        where resident.evict(for: resident.entry, now: now) {
+            loaders.release(resident)
         }
     }
 
     /// Lets nobody wait any longer.
     func stopResidents() {
-        for resident in residents.withLock({ Array($0.values) }) {
+        for resident in census.all {
+            for run in resident.turnstile?.close() ?? [] { run.abandon(.stop) }
             for waiter in resident.stop() {
                 switch waiter {
                 case .run(let run): run.abandon(.stop)

@@ -5,8 +5,13 @@ import Contract
 /// A model in memory. Its last reference frees it, so references are held under a lease only.
 final class AwakeModel: Sendable {
     let model: any LoadedModel
+    /// The second, faster session of a mapped model.
+    let isPromoted: Bool
 
-    init(_ model: any LoadedModel) { self.model = model }
+    init(_ model: any LoadedModel, isPromoted: Bool = false) {
+        self.model = model
+        self.isPromoted = isPromoted
+    }
 }
 
 /// One use of an awake model; ends by going out of scope, on any thread.

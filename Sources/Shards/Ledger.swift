@@ -8,7 +8,20 @@ package struct Ledger: Sendable {
         case idle
         /// In use, or awake for too short a time: room comes when that ends.
         case busy
+        /// Will be free as soon as the runs under way have ended.
+        case leaving
         case pinned
+    }
+
+    /// Who goes before whom, whatever the scores.
+    package enum Rank: Int, Sendable, Comparable {
+        /// A second session of a model, without which it runs more slowly.
+        case promotion
+        case usual
+        /// Kept warm by a rule.
+        case warm
+
+        package static func < (one: Rank, other: Rank) -> Bool { one.rawValue < other.rawValue }
     }
 
     /// An awake model as the ledger sees it.
@@ -17,11 +30,13 @@ package struct Ledger: Sendable {
         /// ``Score``; the lowest goes first.
         package var score: Double
         package var standing: Standing
+        package var rank: Rank
 
-        package init(key: Int, score: Double, standing: Standing) {
+        package init(key: Int, score: Double, standing: Standing, rank: Rank = .usual) {
             self.key = key
             self.score = score
             self.standing = standing
+            self.rank = rank
         }
     }
 
@@ -72,6 +87,7 @@ package struct Ledger: Sendable {
         let pinned = held(by: candidates.filter { $0.standing == .pinned })
         guard need.fits(in: budget - pinned) else { return .impossible(most: budget - pinned) }
         let idle = candidates.filter { $0.standing == .idle }
+        let leaving = held(by: candidates.filter { $0.standing == .leaving })
         let room = budget - (used + promised)
         // With what is unexplained first; when nobody is left to go for that, by the books alone.
         for room in [room - unexplained, room] {
@@ -80,10 +96,21 @@ package struct Ledger: Sendable {
                 promised = promised + need
                 return .granted
             }
+            if need.fits(in: room + leaving) { return .wait }
             let victims = choose(from: idle, until: need, fitsIn: room)
             if !victims.isEmpty { return .evict(victims) }
         }
         return .wait
+    }
+
+    /// As ``reserve(_:for:among:)`` for somebody for whom nobody goes: false when there is no room now.
+    package mutating func reserveSpare(_ need: MemoryUse, for key: Int) -> Bool {
+        guard reserved[key] == nil, atRest[key] == nil,
+            need.fits(in: budget - (used + promised + unexplained))
+        else { return false }
+        reserved[key] = need
+        promised = promised + need
+        return true
     }
 
     /// The load has ended: this is what the model holds from now on.
@@ -126,7 +153,9 @@ package struct Ledger: Sendable {
     ) -> [Int] {
         var chosen: [Candidate] = []
         var freed = MemoryUse.zero
-        for candidate in candidates.sorted(by: { ($0.score, $0.key) < ($1.score, $1.key) }) {
+        for candidate in candidates.sorted(by: {
+            ($0.rank, $0.score, $0.key) < ($1.rank, $1.score, $1.key)
+        }) {
             if need.fits(in: room + freed) { break }
             guard let use = atRest[candidate.key], use != .zero else { continue }
             chosen.append(candidate)

@@ -21,19 +21,20 @@ final class Loaders: Sendable {
     }
 
     private let settings: ShardSettings
-    private let engine: any ModelEngine
+    let engine: any ModelEngine
     let observer: any FleetObserver
     let clock: Clock
     private let journal: any RunJournal
     let fetcher: (any ModelFetcher)?
     let dispatcher: Dispatcher
     let treasury: Treasury
+    private let census: Census
     private let queue = Mutex(Queue())
     private let bell = DispatchSemaphore(value: 0)
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: Clock, journal: any RunJournal,
+        dispatcher: Dispatcher, clock: Clock, census: Census, journal: any RunJournal,
         fetcher: (any ModelFetcher)? = nil
     ) {
         self.settings = settings
@@ -43,6 +44,7 @@ final class Loaders: Sendable {
         self.clock = clock
         self.journal = journal
         self.fetcher = fetcher
+        self.census = census
         treasury = Treasury(settings)
     }
 
@@ -147,13 +149,17 @@ final class Loaders: Sendable {
     }
 
     private func performLoad(_ resident: Resident) {
+        // Looks at every model, so it is done here and not where the call came in.
+        if resident.isMiss.exchange(false, ordering: .relaxed) {
+            treasury.missed(resident, among: census.all)
+        }
         guard makeRoom(for: resident) else { return }
         let progress = Progress(state: .loading, remaining: resident.loadTime)
         let began = clock.now()
         for case .run(let run) in resident.loadBegan(now: began) { run.tell(progress) }
         let measurement = Measurement(engine, treasury)
         do throws(CallFailure) {
-            let awake = AwakeModel(try loadVerified(resident.entry))
+            let awake = AwakeModel(try loadVerified(resident.entry, as: resident.entry.load))
             let now = clock.now()
             let overdrawn = settle(resident, measurement, now: now)
             let (waiters, isUnwanted) = resident.loadEnded(
@@ -161,7 +167,7 @@ final class Loaders: Sendable {
             observer.modelLoaded(resident.entry, time: now.since(began))
             hand(awake, of: resident, to: waiters, now: now)
             if isUnwanted { release(resident) }
-            for victim in overdrawn { evict(victim, for: resident) }
+            send(overdrawn, awayFor: resident)
         } catch {
             _ = measurement.end()
             treasury.failed(resident)
@@ -186,11 +192,20 @@ final class Loaders: Sendable {
         // Once: what does not come back when a model goes must not send the next one after it.
         treasury.saw(engine.memory())
         while true {
-            switch treasury.reserve(need, for: resident, now: clock.now()) {
+            reap()
+            let isPolite = resident.isWantedPolitely
+            switch treasury.reserve(
+                need, for: resident, politely: isPolite, now: clock.now())
+            {
             case .granted: return true
             // One that was used again meanwhile stays; the next look sees that.
-            case .evict(let victims): for victim in victims { evict(victim, for: resident) }
+            case .evict(let victims): send(victims, awayFor: resident)
             case .parked: return false
+            case .impossible where isPolite:
+                // A call that has come meanwhile is not polite.
+                guard let (_, leavers) = resident.politeLoadRefused() else { continue }
+                for leaver in leavers { leaver.tellGone() }
+                return false
             case .impossible(let most):
                 refuse(
                     resident,
@@ -198,6 +213,11 @@ final class Loaders: Sendable {
                 return false
             }
         }
+    }
+
+    private func send(_ victims: Treasury.Victims, awayFor resident: Resident) {
+        for model in victims.promotions { demote(model, .memoryWanted) }
+        for victim in victims.models { evict(victim, for: resident) }
     }
 
     private func evict(_ victim: Resident, for resident: Resident) {
@@ -210,7 +230,7 @@ final class Loaders: Sendable {
     /// What the model holds from now on goes into the books. Returns who has to go for it.
     private func settle(
         _ resident: Resident, _ measurement: borrowing Measurement, now: Instant
-    ) -> [Resident] {
+    ) -> Treasury.Victims {
         var use = resident.presumedAtRest
         if let (atRest, peak) = measurement.end() {
             use = resident.measured(atRest: atRest, peak: peak)
@@ -219,13 +239,15 @@ final class Loaders: Sendable {
     }
 
     /// Calls are checked against the catalogue's signature, so the session must have the same one.
-    private func loadVerified(_ entry: ModelEntry) throws(CallFailure) -> any LoadedModel {
+    func loadVerified(
+        _ entry: ModelEntry, as form: LoadForm
+    ) throws(CallFailure) -> any LoadedModel {
         let model: any LoadedModel
         let pen = journal.pen()
         pen.enter(entry, .load)
         defer { pen.leave() }
         do throws(CallFailure) {
-            model = try engine.load(entry)
+            model = try engine.load(entry, as: form)
         } catch {
             throw error.reason == .modelBroken ? error : entry.brokenFailure(error.message)
         }
@@ -255,9 +277,9 @@ final class Loaders: Sendable {
 
     private func performRelease(_ resident: Resident) {
         let measurement = Measurement(engine, treasury)
+        dropPromotion(of: resident)
         var awake = resident.surrender()
-        // The lease that ended last may not have let go of its reference yet; the memory shall be freed here.
-        for _ in 0..<1_000 where !isKnownUniquelyReferenced(&awake) { sched_yield() }
+        awaitOwnership(of: &awake)
         awake = nil
         // Without this the allocator keeps most of what a session held (RUNTIME.md).
         engine.trimMemory()
@@ -268,6 +290,13 @@ final class Loaders: Sendable {
         for leaver in leavers { leaver.tellGone() }
         if startsLoad { load(resident) }
         retryParked()
+    }
+
+    /// The lease that ended last may not have let go of its reference yet; the memory shall be freed here.
+    func awaitOwnership(of awake: inout AwakeModel?) {
+        for _ in 0..<1_000 where awake != nil && !isKnownUniquelyReferenced(&awake) {
+            sched_yield()
+        }
     }
 
     /// Compares what came back with what the model held.

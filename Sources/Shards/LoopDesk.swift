@@ -87,6 +87,7 @@ package final class LoopDesk {
         delegate: any RunDelegate
     ) -> RunTicket? {
         guard isAccepted(prepared.entry, deadline, now, delegate) else { return nil }
+        let deadline = prepared.entry.limits.timeout.map { min(deadline, now + $0) } ?? deadline
         let seat = seat(for: prepared.entry)
         if let cost = seat.resident.inlineCost(
             forBytes: prepared.byteCount, max: inlineRunMax, now: now),
@@ -197,7 +198,8 @@ extension LoopDesk {
         let ended = clock.now()
         let time = ended.since(began)
         spent += time.count
-        seat.resident.learn(time, forBytes: prepared.byteCount, succeeded: result.isSuccess)
+        seat.resident.learn(
+            time, forBytes: prepared.byteCount, succeeded: result.isSuccess, on: awake)
         if watch.wasStruck {
             renewStopper()
             if !result.isSuccess {

@@ -48,6 +48,12 @@ package protocol FleetObserver: Sendable {
     func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse)
     /// A model was released and so many bytes did not come back.
     func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64)
+    /// A second, faster session serves; it took so long to load and holds so much.
+    func modelPromoted(_ entry: ModelEntry, time: Nanoseconds, bytes: UInt64)
+    func modelNotPromoted(_ entry: ModelEntry, failure: CallFailure)
+    func modelDemoted(_ entry: ModelEntry, _ why: Demotion)
+    /// More loads in the last hour than the setting; told once an hour at most.
+    func loadsAreMany(_ account: FleetAccount, limit: UInt64)
     /// An inline run held up its event loop; the model runs on shards for a while.
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds)
 }
@@ -63,4 +69,8 @@ package struct SilentObserver: FleetObserver {
     package func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse) {}
     package func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64) {}
     package func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {}
+    package func modelPromoted(_ entry: ModelEntry, time: Nanoseconds, bytes: UInt64) {}
+    package func modelNotPromoted(_ entry: ModelEntry, failure: CallFailure) {}
+    package func modelDemoted(_ entry: ModelEntry, _ why: Demotion) {}
+    package func loadsAreMany(_ account: FleetAccount, limit: UInt64) {}
 }

@@ -55,6 +55,8 @@ package struct Residency<Model: Sendable, Waiter: Sendable>: Sendable {
     package private(set) var phase = Phase.asleep
     /// Set while awake or leaving, and while releasing until a loader has taken it.
     private var model: Model?
+    /// Set while a faster one serves beside it; only while awake, leaving or releasing.
+    private var promoted: Model?
     /// Uses of the model that have not ended. Zero unless awake or leaving.
     package private(set) var leases = 0
     /// Calls that wait for the load, in the order they came. Empty while asleep, awake or broken.
@@ -85,7 +87,7 @@ package struct Residency<Model: Sendable, Waiter: Sendable>: Sendable {
     package mutating func grantNow() -> Model? {
         guard phase == .awake, let model, !isStopped else { return nil }
         leases += 1
-        return model
+        return promoted ?? model
     }
 
     /// A call wants the model. `insists` tries a broken one again before its time.
@@ -225,6 +227,20 @@ package struct Residency<Model: Sendable, Waiter: Sendable>: Sendable {
         phase = .releasing
         return true
     }
+
+    // MARK: - Two sessions
+
+    /// From now on uses get this one. False when the model is not in memory any more, or has one.
+    package mutating func promote(_ better: Model) -> Bool {
+        guard phase == .awake, promoted == nil, !isStopped else { return false }
+        promoted = better
+        return true
+    }
+
+    /// From now on uses get the first one again. Returns the other, which may still be in use.
+    package mutating func demote() -> Model? { promoted.take() }
+
+    // MARK: - Gone
 
     /// The loader that frees the model takes the last reference.
     package mutating func surrender() -> Model? {

@@ -26,9 +26,16 @@ enum Waiter: Sendable {
 
 /// Somebody outside the walk who wants to know; called once, on a loader thread or the one that asked.
 final class Notice: Sendable {
+    /// Takes the model only when there is room.
+    let isPolite: Bool
     let done: @Sendable (Result<Void, CallFailure>) -> Void
 
-    init(_ done: @escaping @Sendable (Result<Void, CallFailure>) -> Void) { self.done = done }
+    init(
+        isPolite: Bool = false, _ done: @escaping @Sendable (Result<Void, CallFailure>) -> Void
+    ) {
+        self.isPolite = isPolite
+        self.done = done
+    }
 }
 
 /// The shards' side of a model. Any thread may use it.
@@ -56,6 +63,8 @@ package final class Resident: Sendable {
         var runsBefore: UInt64 = 0
         var evicted: Instant?
         var evictedFor = ""
+        /// It made room for another when it left last.
+        var leftForRoom = false
         var unreturned: UInt64 = 0
     }
 
@@ -68,12 +77,30 @@ package final class Resident: Sendable {
     let isPinned = Atomic<Bool>(false)
     /// While its files are needed: from before a load until the model has left.
     private let files = Mutex<(any FilesHold)?>(nil)
+    /// Inside a window that a rule keeps it warm in.
+    let isWarm = Atomic<Bool>(false)
+    /// What the settings want of this model's memory.
+    let rule: ModelRule?
+    /// How long it may stay unused; zero: as long as nobody wants its memory.
+    let idleMax: Nanoseconds
+    /// Nil unless the model limits how many runs there are at the same time.
+    let turnstile: Turnstile?
+    /// Nil unless the model is mapped.
+    let upgrade: Upgrade?
+    /// A call that found it asleep began the load that is to come.
+    let isMiss = Atomic<Bool>(false)
     private let state: Mutex<State>
     let loaders: Loaders
 
     init(_ entry: ModelEntry, settings: ShardSettings, loaders: Loaders) {
         self.entry = entry
         self.loaders = loaders
+        rule = settings.rules.first { $0.covers(entry.name) }
+        idleMax = rule?.idle ?? settings.idleMax
+        upgrade = entry.load == .mapped ? Upgrade() : nil
+        turnstile = entry.limits.concurrency.map {
+            Turnstile(limit: $0, waitingMax: settings.queueMax)
+        }
         home = Rendezvous.home(
             name: entry.name, version: entry.versionNumber, shards: settings.count)
         state = Mutex(
@@ -88,7 +115,7 @@ package final class Resident: Sendable {
     /// Expected nanoseconds of a run, or nil when it must not run on an event loop.
     func inlineCost(forBytes byteCount: Int, max: Nanoseconds, now: Instant) -> UInt64? {
         let estimate = estimates.nanoseconds(forBytes: byteCount)
-        guard estimate > 0, estimate <= max.count,
+        guard turnstile == nil, estimate > 0, estimate <= max.count,
             inlineBarredUntil.load(ordering: .relaxed) <= now.nanoseconds
         else { return nil }
         return estimate
@@ -118,7 +145,7 @@ package final class Resident: Sendable {
     }
 
     func standing(_ now: Instant, awakeMin: Nanoseconds) -> Ledger.Standing {
-        if isPinned.load(ordering: .relaxed) { return .pinned }
+        if staysPinned { return .pinned }
         return state.withLock { state in
             guard state.stay.phase == .awake, state.stay.leases == 0 else { return .busy }
             guard let since = state.history.awakeSince else { return .busy }
@@ -126,13 +153,22 @@ package final class Resident: Sendable {
         }
     }
 
-    /// When it was last used, and what it holds or held; for the miss curve.
-    var recency: (lastUse: Instant?, bytes: MemoryUse) {
+    /// When it was last used, what it holds or held, and whether more memory would have kept it; for the miss curve.
+    var recency: (lastUse: Instant?, bytes: MemoryUse, leftForRoom: Bool) {
         state.withLock { state in
             let last = state.sums.runs > 0 ? state.sums.latest : state.history.awakeSince
-            return (last, state.atRest ?? .zero)
+            return (last, state.atRest ?? .zero, state.history.leftForRoom)
         }
     }
+
+    /// Pinned by an operator or by a rule.
+    var staysPinned: Bool { isPinned.load(ordering: .relaxed) || rule?.isPinned == true }
+
+    /// The promoted session serves from now on. False when the model has left.
+    func swapIn(_ awake: AwakeModel) -> Bool { state.withLock { $0.stay.promote(awake) } }
+
+    /// The first session serves again. Returns the other, nil when there is none.
+    func swapBack() -> AwakeModel? { state.withLock { $0.stay.demote() } }
 
     /// Makes room for another model. True when a loader must free it now.
     func evict(for other: ModelEntry, now: Instant) -> Bool {
@@ -141,6 +177,7 @@ package final class Resident: Sendable {
             state.history.evictions += 1
             state.history.evicted = now
             state.history.evictedFor = other === entry ? "" : other.name
+            state.history.leftForRoom = other !== entry
             return true
         }
     }
@@ -194,6 +231,11 @@ package final class Resident: Sendable {
     /// Who waits for it to come.
     var waiters: [Waiter] { state.withLock { $0.stay.waiters } }
 
+    /// Those who wait for it take it only when there is room.
+    var isWantedPolitely: Bool {
+        state.withLock { !$0.stay.waiters.isEmpty && $0.stay.waiters.allSatisfy(\.isPolite) }
+    }
+
     var isWanted: Bool { state.withLock { $0.stay.isWanted(\.isGivenUp) } }
 
     // MARK: - Leases
@@ -229,6 +271,15 @@ package final class Resident: Sendable {
         }
     }
 
+    /// As ``loadRefused()`` when only polite ones wait; nil when somebody else does: then the load goes on.
+    func politeLoadRefused() -> (waiters: [Waiter], leavers: [Waiter])? {
+        let refused = state.withLock { state in
+            state.stay.waiters.allSatisfy(\.isPolite) ? state.stay.loadRefused() : nil
+        }
+        if refused != nil { keepFiles(by: nil) }
+        return refused
+    }
+
     func loadRefused() -> (waiters: [Waiter], leavers: [Waiter]) {
         keepFiles(by: nil)
         return state.withLock { $0.stay.loadRefused() }
@@ -240,6 +291,7 @@ package final class Resident: Sendable {
         state.withLock {
             $0.loadTime = time
             $0.history.loads += 1
+            $0.history.leftForRoom = false
             $0.history.awakeSince = now
             $0.history.runsBefore = $0.sums.runs
             return $0.stay.loadEnded(awake)

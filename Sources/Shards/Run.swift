@@ -44,6 +44,8 @@ final class Run: Sendable {
     let byteCount: Int
     /// Only wakes the model, and tries a broken one again; there is nothing to run.
     let onlyWakes: Bool
+    /// It is among the runs that its model's turnstile let through.
+    let hasPassed = Atomic<Bool>(false)
     private let mailbox: Mailbox
     private let address: DeskPlace
     private let state: Mutex<State>
@@ -132,6 +134,7 @@ final class Run: Sendable {
         lease?.sums.add(
             succeeded: result.isSuccess, queue: waited.count, run: time.count, at: now)
         mailbox.post(note)
+        resident.loaders.dispatcher.leave(self)
     }
 
     /// The model is awake and that was all that was wanted.
@@ -186,6 +189,7 @@ final class Run: Sendable {
                 address, .failure(failure(place)), timing: timing, workContinues: step == .stop))
         stopper?.stop()
         lease.take()?.end()
+        if step == .drop { resident.loaders.dispatcher.leave(self) }
         return place
     }
 }

@@ -41,14 +41,20 @@ struct Shard: Sendable {
         pen.leave()
         let ended = clock.now()
         let time = ended.since(began)
-        run.resident.learn(time, forBytes: run.byteCount, succeeded: result.isSuccess)
+        run.resident.learn(
+            time, forBytes: run.byteCount, succeeded: result.isSuccess, on: work.awake)
         run.end(result, took: time, now: ended)
     }
 }
 
 extension Resident {
     /// A failure teaches only that runs can be long, never that they are short.
-    func learn(_ time: Nanoseconds, forBytes byteCount: Int, succeeded: Bool) {
+    func learn(
+        _ time: Nanoseconds, forBytes byteCount: Int, succeeded: Bool, on awake: AwakeModel
+    ) {
+        if succeeded, let upgrade {
+            upgrade.comparison.record(time, forBytes: byteCount, isPromoted: awake.isPromoted)
+        }
         if succeeded || time.count > estimates.nanoseconds(forBytes: byteCount) {
             estimates.record(time, forBytes: byteCount)
         }

@@ -37,6 +37,12 @@ package struct ShardSettings: Sendable, Equatable {
     package var awakeMin = Nanoseconds.seconds(1)
     /// A model that has not been used for this long goes to sleep by itself; zero: none does.
     package var idleMax = Nanoseconds.zero
+    /// What is wanted of some models' memory; of several rules that cover a model the first counts.
+    package var rules: [ModelRule] = []
+    /// Mapped models that stay hot get a second, faster session while there is memory that nobody wants.
+    package var promotes = true
+    /// Loads in an hour from which on the operator is warned; zero: never.
+    package var loadsWarn: UInt64 = 60
     /// After the deadline of a stop, how long to wait for runs that were told to stop.
     package var stopGrace = Nanoseconds.seconds(2)
 

@@ -8,15 +8,29 @@ import Synchronization
 final class Treasury: Sendable {
     enum Room: Sendable {
         case granted
-        case evict([Resident])
+        case evict(Victims)
         /// The load is kept here until there may be room.
         case parked
         case impossible(most: MemoryUse)
     }
 
+    /// Who has to go for somebody: models, and second sessions of models.
+    struct Victims: Sendable {
+        var models: [Resident] = []
+        var promotions: [Resident] = []
+    }
+
     private struct State: Sendable {
         var ledger: Ledger
         var awake: [Int: Resident] = [:]
+        /// Those with a second session, which stands in the ledger under the complement of the model's key.
+        var promoted: [Int: Resident] = [:]
+
+        func victims(_ keys: [Int]) -> Victims {
+            Victims(
+                models: keys.compactMap { awake[$0] },
+                promotions: keys.compactMap { $0 < 0 ? promoted[~$0] : nil })
+        }
         var parked: [Resident] = []
         var misses = MissCurve()
         /// Loads of each of the last 60 minutes, and the minute of the latest.
@@ -31,6 +45,7 @@ final class Treasury: Sendable {
     private let settings: ShardSettings
     private let state: Mutex<State>
     private let hasParked = Atomic<Bool>(false)
+    private let hasRetiring = Atomic<Bool>(false)
 
     init(_ settings: ShardSettings) {
         self.settings = settings
@@ -45,12 +60,17 @@ final class Treasury: Sendable {
         state.withLock { $0.ledger.saw(anonymous: memory.anonymous) }
     }
 
-    func reserve(_ need: MemoryUse, for resident: Resident, now: Instant) -> Room {
+    /// `politely`: nobody goes who is kept warm himself, and the load is not kept when there is no room.
+    func reserve(
+        _ need: MemoryUse, for resident: Resident, politely: Bool = false, now: Instant
+    ) -> Room {
         state.withLock { state in
-            let candidates = candidates(state, now)
+            var candidates = candidates(state, now)
+            if politely { candidates.removeAll { $0.rank == .warm } }
             switch state.ledger.reserve(need, for: resident.entry.index, among: candidates) {
             case .granted: return .granted
-            case .evict(let keys): return .evict(keys.compactMap { state.awake[$0] })
+            case .evict(let keys): return .evict(state.victims(keys))
+            case .wait where politely: return .impossible(most: .zero)
             case .wait:
                 state.parked.append(resident)
                 hasParked.store(true, ordering: .releasing)
@@ -64,9 +84,63 @@ final class Treasury: Sendable {
         state.awake.map { key, resident in
             Ledger.Candidate(
                 key: key, score: resident.score(now),
-                standing: resident.standing(now, awakeMin: settings.awakeMin))
+                standing: resident.standing(now, awakeMin: settings.awakeMin),
+                rank: resident.isWarm.load(ordering: .relaxed) ? .warm : .usual)
+        }
+            + state.promoted.map { key, resident in
+                Ledger.Candidate(
+                    key: ~key, score: resident.score(now),
+                    standing: resident.upgrade?.standing ?? .busy, rank: .promotion)
+            }
+    }
+
+    // MARK: - Promotions
+
+    /// Reserves memory that nobody wants now. False when there is too little.
+    func reserveSpare(_ need: MemoryUse, for resident: Resident) -> Bool {
+        state.withLock { $0.ledger.reserveSpare(need, for: ~resident.entry.index) }
+    }
+
+    func promotionFailed(_ resident: Resident) {
+        state.withLock { $0.ledger.abandon(~resident.entry.index) }
+    }
+
+    func promoted(_ resident: Resident, use: MemoryUse) {
+        state.withLock { state in
+            state.ledger.settle(~resident.entry.index, atRest: use)
+            state.promoted[resident.entry.index] = resident
         }
     }
+
+    /// Its second session goes as soon as nobody runs on it.
+    func retires(_ resident: Resident) {
+        // Again, should the model have left memory at the same moment.
+        state.withLock { $0.promoted[resident.entry.index] = resident }
+        hasRetiring.store(true, ordering: .releasing)
+    }
+
+    /// Its second session's memory is free.
+    func demoted(_ resident: Resident) {
+        state.withLock { state in
+            state.ledger.release(~resident.entry.index)
+            state.promoted[resident.entry.index] = nil
+        }
+    }
+
+    /// Models whose second session waits for its last runs to end.
+    var retiring: [Resident] {
+        guard hasRetiring.load(ordering: .acquiring) else { return [] }
+        return state.withLock { state in
+            let all = state.promoted.values.filter { $0.upgrade?.standing == .leaving }
+            hasRetiring.store(!all.isEmpty, ordering: .releasing)
+            return Array(all)
+        }
+    }
+
+    var awaitsRetired: Bool { hasRetiring.load(ordering: .relaxed) }
+
+    var everyAwake: [Resident] { state.withLock { Array($0.awake.values) } }
+    var everyPromoted: [Resident] { state.withLock { Array($0.promoted.values) } }
 
     /// Loads that wait for room, in their order, when there may be some: now, or because time has passed.
     func retry(now: Instant) -> [Resident] {
@@ -106,15 +180,14 @@ final class Treasury: Sendable {
     }
 
     /// Returns who has to go because this model is larger than was thought.
-    func loaded(_ resident: Resident, atRest use: MemoryUse, now: Instant) -> [Resident] {
+    func loaded(_ resident: Resident, atRest use: MemoryUse, now: Instant) -> Victims {
         state.withLock { state in
             let key = resident.entry.index
             state.ledger.settle(key, atRest: use)
             state.awake[key] = resident
             Treasury.pass(to: now, &state)
             state.loads[Int(state.minute % 60)] += 1
-            return state.ledger.overdrawn(among: candidates(state, now))
-                .compactMap { state.awake[$0] }
+            return state.victims(state.ledger.overdrawn(among: candidates(state, now)))
         }
     }
 
@@ -133,7 +206,8 @@ final class Treasury: Sendable {
     func missed(_ resident: Resident, among all: [Resident]) {
         let own = resident.recency
         var extra: UInt64?
-        if let last = own.lastUse, own.bytes != .zero {
+        // Whoever was sent to sleep by an operator or for being idle would have gone all the same.
+        if let last = own.lastUse, own.leftForRoom {
             let since = all.map(\.recency).filter { ($0.lastUse ?? last) > last }
             let short = since.reduce(own.bytes) { $0 + $1.bytes } - settings.memory
             // Of the two budgets the one that was short.
@@ -153,10 +227,13 @@ final class Treasury: Sendable {
 
     // MARK: - Questions
 
-    /// Awake models that nobody has used for so long and that may go.
-    func unused(for time: Nanoseconds, now: Instant) -> [Resident] {
-        state.withLock { Array($0.awake.values) }.filter { resident in
-            guard let last = resident.recency.lastUse, now.since(last) >= time else { return false }
+    /// Awake models that nobody has used for as long as they may stay unused, and that may go.
+    func unused(now: Instant) -> [Resident] {
+        everyAwake.filter { resident in
+            let time = resident.idleMax
+            guard time > .zero, !resident.isWarm.load(ordering: .relaxed),
+                let last = resident.recency.lastUse, now.since(last) >= time
+            else { return false }
             return resident.standing(now, awakeMin: time) == .idle
         }
     }

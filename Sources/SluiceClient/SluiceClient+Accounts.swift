@@ -128,6 +128,13 @@ extension ModelAccount {
         trial = message.trial
         isQuarantined = message.quarantined
         strikes = Int(message.strikes)
+        isMapped = message.mapped
+        promotedFor = ModelAccount.time(message.promotedMs)
+        promotedBytes = message.promotedBytes
+        promotionSaving = message.promotionSaving
+        isKeptWarm = message.keptWarm
+        idleLimit = ModelAccount.time(message.idleMs)
+        promotionNote = message.promotionNote
     }
 
     /// 0 is "never".
@@ -163,6 +170,7 @@ extension FleetAccount {
         calls = fleet.calls
         coldCalls = fleet.coldCalls
         loadsLastHour = fleet.loadsLastHour
+        loadsWarn = fleet.loadsWarn
         missCurve = fleet.missCurve.map {
             MissPoint(extraBytes: $0.extraBytes, coldShare: $0.coldShare)
         }

@@ -957,6 +957,48 @@ package nonisolated struct Sluice_ModelAccount: @unchecked Sendable {
     set {_uniqueStorage()._strikes = newValue}
   }
 
+  /// Its weights stay in their file and are mapped (manifest, `load`).
+  package var mapped: Bool {
+    get {_storage._mapped}
+    set {_uniqueStorage()._mapped = newValue}
+  }
+
+  /// For how long a second, faster session has served beside the mapped one, rounded up; 0 when none does.
+  package var promotedMs: UInt64 {
+    get {_storage._promotedMs}
+    set {_uniqueStorage()._promotedMs = newValue}
+  }
+
+  /// What that session holds beside the mapped one; a part of anonymous_bytes.
+  package var promotedBytes: UInt64 {
+    get {_storage._promotedBytes}
+    set {_uniqueStorage()._promotedBytes = newValue}
+  }
+
+  /// The measured share of the run time that it saves, 0 to 1; 0 while too little is known.
+  package var promotionSaving: Double {
+    get {_storage._promotionSaving}
+    set {_uniqueStorage()._promotionSaving = newValue}
+  }
+
+  /// Inside a window in which a rule keeps it warm: it goes only when nobody else can make room.
+  package var keptWarm: Bool {
+    get {_storage._keptWarm}
+    set {_uniqueStorage()._keptWarm = newValue}
+  }
+
+  /// A model not called for so long goes to sleep; 0: this one does not.
+  package var idleMs: UInt64 {
+    get {_storage._idleMs}
+    set {_uniqueStorage()._idleMs = newValue}
+  }
+
+  /// Why an earlier promotion ended, for people; empty when there was none or one serves.
+  package var promotionNote: String {
+    get {_storage._promotionNote}
+    set {_uniqueStorage()._promotionNote = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -988,6 +1030,9 @@ package nonisolated struct Sluice_FleetAccount: Sendable {
 
   /// Rising in extra_bytes; empty while too little is known.
   package var missCurve: [Sluice_MissPoint] = []
+
+  /// Loads in an hour from which on the operator is warned; 0: never.
+  package var loadsWarn: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1965,7 +2010,7 @@ nonisolated extension Sluice_ModelAccountResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ModelAccount"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0\u{2}\u{1f}aliases\0\u{1}trial\0\u{1}quarantined\0\u{1}strikes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0\u{2}\u{1f}aliases\0\u{1}trial\0\u{1}quarantined\0\u{1}strikes\0\u{2}\u{7}mapped\0\u{3}promoted_ms\0\u{3}promoted_bytes\0\u{3}promotion_saving\0\u{3}kept_warm\0\u{3}idle_ms\0\u{3}promotion_note\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1991,6 +2036,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
     var _trial: String = String()
     var _quarantined: Bool = false
     var _strikes: UInt32 = 0
+    var _mapped: Bool = false
+    var _promotedMs: UInt64 = 0
+    var _promotedBytes: UInt64 = 0
+    var _promotionSaving: Double = 0
+    var _keptWarm: Bool = false
+    var _idleMs: UInt64 = 0
+    var _promotionNote: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2024,6 +2076,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       _trial = source._trial
       _quarantined = source._quarantined
       _strikes = source._strikes
+      _mapped = source._mapped
+      _promotedMs = source._promotedMs
+      _promotedBytes = source._promotedBytes
+      _promotionSaving = source._promotionSaving
+      _keptWarm = source._keptWarm
+      _idleMs = source._idleMs
+      _promotionNote = source._promotionNote
     }
   }
 
@@ -2065,6 +2124,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         case 51: try { try decoder.decodeSingularStringField(value: &_storage._trial) }()
         case 52: try { try decoder.decodeSingularBoolField(value: &_storage._quarantined) }()
         case 53: try { try decoder.decodeSingularUInt32Field(value: &_storage._strikes) }()
+        case 60: try { try decoder.decodeSingularBoolField(value: &_storage._mapped) }()
+        case 61: try { try decoder.decodeSingularUInt64Field(value: &_storage._promotedMs) }()
+        case 62: try { try decoder.decodeSingularUInt64Field(value: &_storage._promotedBytes) }()
+        case 63: try { try decoder.decodeSingularDoubleField(value: &_storage._promotionSaving) }()
+        case 64: try { try decoder.decodeSingularBoolField(value: &_storage._keptWarm) }()
+        case 65: try { try decoder.decodeSingularUInt64Field(value: &_storage._idleMs) }()
+        case 66: try { try decoder.decodeSingularStringField(value: &_storage._promotionNote) }()
         default: break
         }
       }
@@ -2142,6 +2208,27 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._strikes != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._strikes, fieldNumber: 53)
       }
+      if _storage._mapped != false {
+        try visitor.visitSingularBoolField(value: _storage._mapped, fieldNumber: 60)
+      }
+      if _storage._promotedMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._promotedMs, fieldNumber: 61)
+      }
+      if _storage._promotedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._promotedBytes, fieldNumber: 62)
+      }
+      if _storage._promotionSaving.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._promotionSaving, fieldNumber: 63)
+      }
+      if _storage._keptWarm != false {
+        try visitor.visitSingularBoolField(value: _storage._keptWarm, fieldNumber: 64)
+      }
+      if _storage._idleMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._idleMs, fieldNumber: 65)
+      }
+      if !_storage._promotionNote.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._promotionNote, fieldNumber: 66)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2174,6 +2261,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._trial != rhs_storage._trial {return false}
         if _storage._quarantined != rhs_storage._quarantined {return false}
         if _storage._strikes != rhs_storage._strikes {return false}
+        if _storage._mapped != rhs_storage._mapped {return false}
+        if _storage._promotedMs != rhs_storage._promotedMs {return false}
+        if _storage._promotedBytes != rhs_storage._promotedBytes {return false}
+        if _storage._promotionSaving != rhs_storage._promotionSaving {return false}
+        if _storage._keptWarm != rhs_storage._keptWarm {return false}
+        if _storage._idleMs != rhs_storage._idleMs {return false}
+        if _storage._promotionNote != rhs_storage._promotionNote {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2185,7 +2279,7 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FleetAccount"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}anonymous_budget\0\u{3}anonymous_used\0\u{3}mapped_budget\0\u{3}mapped_used\0\u{1}calls\0\u{3}cold_calls\0\u{3}loads_last_hour\0\u{3}miss_curve\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}anonymous_budget\0\u{3}anonymous_used\0\u{3}mapped_budget\0\u{3}mapped_used\0\u{1}calls\0\u{3}cold_calls\0\u{3}loads_last_hour\0\u{3}miss_curve\0\u{4}4loads_warn\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2201,6 +2295,7 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.coldCalls) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.loadsLastHour) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.missCurve) }()
+      case 60: try { try decoder.decodeSingularUInt64Field(value: &self.loadsWarn) }()
       default: break
       }
     }
@@ -2231,6 +2326,9 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.missCurve.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.missCurve, fieldNumber: 8)
     }
+    if self.loadsWarn != 0 {
+      try visitor.visitSingularUInt64Field(value: self.loadsWarn, fieldNumber: 60)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2243,6 +2341,7 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.coldCalls != rhs.coldCalls {return false}
     if lhs.loadsLastHour != rhs.loadsLastHour {return false}
     if lhs.missCurve != rhs.missCurve {return false}
+    if lhs.loadsWarn != rhs.loadsWarn {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

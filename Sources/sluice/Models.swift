@@ -77,6 +77,7 @@ struct Models: AsyncParsableCommand {
                             + [row.reason]
                     }
                 for line in Table.lines(table) { print(line) }
+                if let warning = fleet?.warning { print(warning) }
                 if let advice = fleet?.advice { print(advice) }
             }
         }

@@ -147,6 +147,12 @@ extension Models {
         private enum CodingKeys: String, CodingKey {
             case name, version, state, pinned, loads, evictions, demand, score, failure, why
             case aliases, trial, quarantined, strikes
+            case mapped
+            case promotedFor = "promoted_ms"
+            case promotedBytes = "promoted_bytes"
+            case promotionSaving = "promotion_saving"
+            case keptWarm = "kept_warm"
+            case idleLimit = "idle_ms"
             case anonymousBytes = "anonymous_bytes"
             case mappedBytes = "mapped_bytes"
             case loadPeakBytes = "load_peak_bytes"
@@ -189,6 +195,14 @@ extension Models {
             try fields.encodeIfPresent(said(account.trial), forKey: .trial)
             try fields.encode(account.isQuarantined, forKey: .quarantined)
             try fields.encode(account.strikes, forKey: .strikes)
+            try fields.encode(account.isMapped, forKey: .mapped)
+            try fields.encodeIfPresent(milliseconds(account.promotedFor), forKey: .promotedFor)
+            if account.promotedFor != nil {
+                try fields.encode(account.promotedBytes, forKey: .promotedBytes)
+                try fields.encode(account.promotionSaving, forKey: .promotionSaving)
+            }
+            try fields.encode(account.isKeptWarm, forKey: .keptWarm)
+            try fields.encodeIfPresent(milliseconds(account.idleLimit), forKey: .idleLimit)
             try fields.encode(why, forKey: .why)
         }
     }

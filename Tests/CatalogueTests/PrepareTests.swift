@@ -29,6 +29,22 @@ import Testing
         #expect(prepared.requestID == "7")
     }
 
+    @Test func moreRowsThanTheModelAllowsAreRefused() throws {
+        var scanned = try Samples.scanned("iris", 1, Samples.iris)
+        scanned.limits.batch = 2
+        let entry = ModelEntry(index: 0, scanned)
+        func rows(_ count: Int) -> InferenceRequest {
+            Samples.request([
+                Samples.floats("X", [Int64(count), 4], [Float](repeating: 1, count: count * 4))
+            ])
+        }
+        #expect(try entry.prepare(rows(2)).byteCount == 32)
+        let failure = try #require(throws: CallFailure.self) { try entry.prepare(rows(3)) }
+        #expect(failure.code == .invalidArgument)
+        #expect(failure.message.contains("has 3 rows, 2 are allowed"), "\(failure.message)")
+        #expect(failure.message.contains("limits.batch"))
+    }
+
     @Test func notANumberAndInfinityAreLeftAlone() throws {
         let odd = Samples.floats("X", [1, 4], [.nan, .infinity, -.infinity, 1e31])
         let prepared = try Samples.entry("iris", Samples.iris).prepare(Samples.request([odd]))

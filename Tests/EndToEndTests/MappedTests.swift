@@ -49,4 +49,42 @@ import Testing
             }
         }
     }
+
+    /// Small as it is, its weights are: a promotion is soon worth it, and is judged by its runs.
+    @Test func aHotOneIsPromotedAndAnswersTheSame() async throws {
+        let settings = "memory:\n  awake_min: 0\nshards:\n  inline_run_max: 0\n"
+        try await withMappedModel(settings: settings) { gateway in
+            try await gateway.withClient { client in
+                let row = (0..<64).map { Float($0) / 7 }
+                let input = try Tensor("x", rows: [row])
+                try await eventually(within: 30, "the promotion") {
+                    for _ in 0..<20 {
+                        let answer = try await client.infer("external", inputs: [input])
+                        #expect(try answer.output("y").values(as: Float.self) == row)
+                    }
+                    return gateway.log.contains("model promoted")
+                }
+                for _ in 0..<20 {
+                    let answer = try await client.infer("external", inputs: [input])
+                    #expect(try answer.output("y").values(as: Float.self) == row)
+                }
+                #expect(try await client.account("external")[0].loads == 1)
+            }
+        }
+    }
+
+    @Test func aRuleKeepsAModelWarm() async throws {
+        let settings = """
+            models:
+              rules: [{ match: "exter*", keep_warm: "* * * * *", time_zone: Europe/Vienna }]
+            """
+        try await withMappedModel(settings: settings) { gateway in
+            try await gateway.withClient { client in
+                try await eventually(within: 20, "a model that nobody called is awake") {
+                    let account = try await client.account("external")[0]
+                    return account.state == .awake && account.isKeptWarm
+                }
+            }
+        }
+    }
 }

@@ -5,6 +5,39 @@ import SluiceClient
 import Testing
 
 @Suite struct StateFolderTests {
+    /// What was found in models' files outlives the gateway; when it is damaged, files are read again.
+    @Test func checksumsOutliveTheGateway() async throws {
+        try await withTemporaryFolder { folder in
+            let seals = folder.appending(path: "state/seals")
+            for round in 0..<3 {
+                let gateway = try await TestGateway.start(
+                    in: folder, models: Paths.models, settings: nil, environment: [:])
+                do {
+                    let token = try await gateway.token(name: "round-\(round)")
+                    try await gateway.withClient(token: token) { client in
+                        let input = try Tensor("X", rows: [[5.1, 3.5, 1.4, 0.2] as [Float]])
+                        _ = try await client.infer("iris", inputs: [input])
+                    }
+                    #expect(gateway.log.contains("are passed over") == (round == 2))
+                    try await eventually("what was found is written down") {
+                        FileManager.default.fileExists(atPath: seals.path)
+                    }
+                    #expect(try await gateway.stop() == 0, "\(gateway.log)")
+                } catch {
+                    gateway.signal(SIGKILL)
+                    throw error
+                }
+                let text = try String(contentsOf: seals, encoding: .utf8)
+                #expect(text.contains("sha256"))
+                let rights = try FileManager.default.attributesOfItem(atPath: seals.path)
+                #expect(rights[.posixPermissions] as? Int == 0o600)
+                if round == 1 {
+                    try Data(text.dropLast(9).utf8).write(to: seals)
+                }
+            }
+        }
+    }
+
     private func second(on state: String) async throws -> Command {
         try await Command.run(
             "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--models", Paths.models,

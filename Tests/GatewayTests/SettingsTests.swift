@@ -43,6 +43,9 @@ import Testing
         for key in IssuerSettings.keys {
             #expect(text.contains(" \(key):"), "auth.issuers.\(key)")
         }
+        for key in ModelRuleText.keys {
+            #expect(text.contains(" \(key):"), "models.rules.\(key)")
+        }
     }
 
     /// The commented issuer of the example works once its comments are taken away.

@@ -91,6 +91,13 @@ import Testing
         model.sinceEviction = .milliseconds(13)
         model.evictedFor = "wine"
         model.failure = "broken"
+        model.isMapped = true
+        model.promotedFor = .milliseconds(61)
+        model.promotedBytes = 62
+        model.promotionSaving = 0.63
+        model.isKeptWarm = true
+        model.idleMax = .milliseconds(65)
+        model.promotionNote = "sent back"
         var fleet = FleetAccount()
         fleet.anonymousBudget = 21
         fleet.anonymousUsed = 22
@@ -99,6 +106,7 @@ import Testing
         fleet.calls = 25
         fleet.coldCalls = 26
         fleet.loadsLastHour = 27
+        fleet.loadsWarn = 60
         fleet.missCurve = [MissPoint(extraBytes: 28, coldShare: 0.25)]
         let message = encoded { AnswerEncoder.encode(.account(fleet, [model]), into: &$0) }
         let twin = try Sluice_ModelAccountResponse(serializedBytes: array(message))
@@ -112,6 +120,9 @@ import Testing
             ] == Array(1...10))
         #expect(read.demand == 11.5 && read.score == 12.5 && read.evictedMsAgo == 13)
         #expect(read.evictedFor == "wine" && read.failure == "broken")
+        #expect(read.mapped && read.keptWarm && read.promotionNote == "sent back")
+        #expect([read.promotedMs, read.promotedBytes, read.idleMs] == [61, 62, 65])
+        #expect(read.promotionSaving == 0.63 && twin.fleet.loadsWarn == 60)
         let whole = twin.fleet
         #expect(
             [

@@ -230,6 +230,13 @@ struct Seeded: RandomNumberGenerator {
         account.trial = text(60)
         account.isQuarantined = chance()
         account.strikes = UInt32(below(1 << 20))
+        account.isMapped = chance()
+        account.promotedFor = past()
+        account.promotedBytes = number()
+        account.promotionSaving = share()
+        account.isKeptWarm = chance()
+        account.idleMax = past() ?? .zero
+        account.promotionNote = text()
         return account
     }
 
@@ -242,6 +249,7 @@ struct Seeded: RandomNumberGenerator {
         account.calls = number()
         account.coldCalls = number()
         account.loadsLastHour = number()
+        account.loadsWarn = number()
         account.missCurve = (0..<below(5)).map { _ in
             MissPoint(extraBytes: number(), coldShare: share())
         }

@@ -384,4 +384,71 @@ private struct Bench {
                     + "\(end.since(middle))")
         }
     }
+
+    // MARK: Between two lives
+
+    @Test func anotherInspectorBelievesWhatWasKept() throws {
+        let bench = try Bench()
+        defer { withExtendedLifetime(bench) {} }
+        let entry = try bench.entry([
+            "model.onnx": ModelsFolder.onnx(), "w.bin": FolderInspectorTests.weights,
+        ])
+        #expect(bench.inspector.news() == nil)
+        #expect(bench.fault(entry) == nil)
+        let kept = try #require(bench.inspector.news())
+        #expect(bench.inspector.news() == nil, "nothing new since")
+        bench.inspector.newsWereLost()
+        #expect(bench.inspector.news() == kept)
+
+        let clock = bench.clock
+        let second = FolderInspector { clock.now }
+        try second.recall(kept)
+        #expect(second.news() == nil, "it is kept already")
+        try second.inspect(entry).confirm()
+        #expect(second.counts.filesRead == 0 && second.counts.filesRemembered == 2)
+        // What changed since is read, and is wrong.
+        try bench.models.write("m/1/w.bin", Array("weightz".utf8))
+        #expect(throws: ModelFault.self) { try second.inspect(entry) }
+        #expect(second.counts.filesRead == 1)
+    }
+
+    @Test func whatIsNotWholeIsNotBelieved() throws {
+        let bench = try Bench()
+        defer { withExtendedLifetime(bench) {} }
+        let entry = try bench.entry(["model.onnx": ModelsFolder.onnx()])
+        #expect(bench.fault(entry) == nil)
+        let kept = try #require(bench.inspector.news())
+        func refusal(_ bytes: [UInt8]) -> String? {
+            let inspector = FolderInspector()
+            do throws(SealBookFault) {
+                try inspector.recall(bytes)
+                return nil
+            } catch {
+                return error.reason
+            }
+        }
+        #expect(refusal(kept) == nil)
+        #expect(refusal([]) == "it has no checksum")
+        for length in stride(from: 0, to: kept.count, by: 7) {
+            #expect(refusal(Array(kept[..<length])) != nil, "\(length) bytes")
+        }
+        for place in stride(from: 0, to: kept.count, by: 5) {
+            var wrong = kept
+            wrong[place] ^= 4
+            #expect(refusal(wrong) != nil, "byte \(place)")
+        }
+        let later = Array(#"{"format":2,"files":[]}"#.utf8)
+        let sealed = Array((Cryptography.hex(Cryptography.sha256(later)) + "\n").utf8) + later
+        #expect(refusal(sealed) == "it is of another version of sluice")
+    }
+
+    @Test func aStoppedInspectorReadsNoFurther() throws {
+        let bench = try Bench()
+        defer { withExtendedLifetime(bench) {} }
+        let entry = try bench.entry(["model.onnx": ModelsFolder.onnx()])
+        bench.inspector.stop()
+        #expect(bench.fault(entry)?.contains("the gateway stops") == true)
+        #expect(bench.inspector.counts.filesRead == 0)
+        #expect(bench.inspector.news() == nil)
+    }
 }

@@ -71,6 +71,31 @@ private func anonymous(_ bytes: UInt64) -> MemoryUse { MemoryUse(anonymous: byte
         #expect(ledger.unexplained == .zero)
     }
 
+    @Test func promotionsGoBeforeModelsAndWarmOnesLast() {
+        var ledger = ledger(anonymous(100), [anonymous(30), anonymous(30), anonymous(40)])
+        var all = [idle(0, 1), idle(1, 9), idle(2, 5)]
+        all[0].rank = .warm
+        all[1].rank = .promotion
+        #expect(ledger.reserve(anonymous(30), for: 9, among: all) == .evict([1]))
+        #expect(ledger.reserve(anonymous(60), for: 9, among: all) == .evict([1, 2]))
+        #expect(ledger.reserve(anonymous(100), for: 9, among: all) == .evict([1, 2, 0]))
+        // One that is on its way out is waited for, and nobody else goes.
+        all[1].standing = .leaving
+        #expect(ledger.reserve(anonymous(30), for: 9, among: all) == .wait)
+        #expect(ledger.reserve(anonymous(31), for: 9, among: all) == .evict([2]))
+    }
+
+    @Test func whatNobodyWantsMayBeHadWithoutAnybodyGoing() {
+        var ledger = ledger(anonymous(100), [anonymous(60)])
+        let answers = [41, 40, 1].map { ledger.reserveSpare(anonymous($0), for: ~0) }
+        #expect(answers == [false, true, false], "too much, enough, and it has its own")
+        #expect(ledger.promised == anonymous(40))
+        ledger.settle(~0, atRest: anonymous(35))
+        #expect(ledger.used == anonymous(95) && ledger.holding(~0) == anonymous(35))
+        ledger.release(~0)
+        #expect(ledger.used == anonymous(60) && ledger.holding(0) == anonymous(60))
+    }
+
     @Test func whoIsInUseIsWaitedForAndWhoIsPinnedIsNot() {
         var ledger = ledger(anonymous(100), [anonymous(60), anonymous(30)])
         var candidates = [idle(0, 1), idle(1, 2)]

@@ -51,6 +51,8 @@ struct Script: Sendable {
     var run: @Sendable (Prepared, ScriptedStopper) throws(CallFailure) -> [Tensor] = { p, _ in
         p.inputs
     }
+    /// Called before a run, with the form of the session that it uses.
+    var enter: (@Sendable (LoadForm) -> Void)?
     /// Instead of the entry's.
     var signature: Signature?
     /// Anonymous bytes a model holds while it lives, as it is loaded; nothing can be measured when nil.
@@ -139,7 +141,8 @@ final class ScriptedModel: LoadedModel {
         guard let stopper = stopper as? ScriptedStopper else {
             throw CallFailure(.internal, .runFailed, "a stopper of another engine")
         }
-        let run = engine.script.withLock { $0.run }
+        let (enter, run) = engine.script.withLock { ($0.enter, $0.run) }
+        enter?(form)
         return try run(prepared, stopper)
     }
 }
@@ -192,7 +195,8 @@ enum Samples {
 
     /// `weights`: bytes of a file beside the model; a mapped model when there are any.
     static func entry(
-        _ index: Int = 0, _ name: String? = nil, weights: UInt64 = 0
+        _ index: Int = 0, _ name: String? = nil, weights: UInt64 = 0,
+        limits: ModelLimits = ModelLimits()
     ) -> ModelEntry {
         var files = [ModelFile(name: "model.onnx", byteCount: 0)]
         if weights > 0 { files.append(ModelFile(name: "weights.bin", byteCount: weights)) }
@@ -202,7 +206,7 @@ enum Samples {
             index: index,
             ScannedModel(
                 name: name, version: version, directory: "/nowhere/\(name)/1", files: files,
-                signature: signature, load: weights > 0 ? .mapped : .plain))
+                signature: signature, limits: limits, load: weights > 0 ? .mapped : .plain))
     }
 
     static func prepared(_ entry: ModelEntry, rows: Int = 1) -> Prepared {

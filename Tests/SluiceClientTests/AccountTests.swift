@@ -133,6 +133,13 @@ import Testing
         iris.evictedMsAgo = 13
         iris.evictedFor = "wine"
         iris.failure = "broken"
+        iris.mapped = true
+        iris.promotedMs = 61
+        iris.promotedBytes = 62
+        iris.promotionSaving = 0.63
+        iris.keptWarm = true
+        iris.idleMs = 65
+        iris.promotionNote = "sent back"
         var wine = Sluice_ModelAccount()
         wine.name = "wine"
         wine.state = .UNRECOGNIZED(42)
@@ -146,6 +153,7 @@ import Testing
         book.fleet.calls = 25
         book.fleet.coldCalls = 26
         book.fleet.loadsLastHour = 27
+        book.fleet.loadsWarn = 60
         var point = Sluice_MissPoint()
         point.extraBytes = 28
         point.coldShare = 0.25
@@ -173,6 +181,13 @@ import Testing
             iris.sinceEviction = .milliseconds(13)
             iris.evictedFor = "wine"
             iris.failure = "broken"
+            iris.isMapped = true
+            iris.promotedFor = .milliseconds(61)
+            iris.promotedBytes = 62
+            iris.promotionSaving = 0.63
+            iris.isKeptWarm = true
+            iris.idleLimit = .milliseconds(65)
+            iris.promotionNote = "sent back"
             #expect(fleet.models.first == iris)
             let wine = fleet.models.last
             #expect(wine?.state.rawValue == "state 42", "a later gateway's state is taken")
@@ -187,6 +202,7 @@ import Testing
             expected.calls = 25
             expected.coldCalls = 26
             expected.loadsLastHour = 27
+            expected.loadsWarn = 60
             expected.missCurve = [.init(extraBytes: 28, coldShare: 0.25)]
             #expect(fleet == expected)
             // What a gateway says of absurd times and counts is put into words all the same.

@@ -192,4 +192,42 @@ private func fleet(
             (.milliseconds(Int64.max), "1000000000 days"),
         ] as [(Duration, String)])
     func times(time: Duration, words: String) { #expect(AccountWords.time(time) == words) }
+
+    @Test(arguments: [
+        (
+            model(.awake) {
+                $0.promotedFor = .seconds(180)
+                $0.promotedBytes = 470 << 20
+                $0.promotionSaving = 0.4
+            }, "promoted 3 min ago: runs take 40 % less time for 470 MiB"
+        ),
+        (
+            model(.awake) {
+                $0.promotedFor = .seconds(5)
+                $0.promotedBytes = 1 << 20
+            }, "promoted 5 s ago: what it gains for 1 MiB is being measured"
+        ),
+        (model(.awake) { $0.promotionNote = "was sent back" }, "was sent back"),
+        (model(.awake) { $0.isKeptWarm = true }, "kept warm by a rule at this time of day"),
+        (
+            model(.awake) { $0.idleLimit = .seconds(600) },
+            "goes to sleep when it was not called for 10 min"
+        ),
+    ])
+    func promotionsAndRules(model: ModelAccount, says: String) {
+        let parts = AccountWords.words(for: model).split(separator: "; ").map(String.init)
+        #expect(parts.contains(says), "\(parts)")
+    }
+
+    @Test func manyLoadsAreWarnedOf() {
+        var fleet = fleet()
+        fleet.loadsLastHour = 61
+        #expect(fleet.warning == nil)
+        fleet.loadsWarn = 61
+        #expect(fleet.warning == nil)
+        fleet.loadsWarn = 60
+        #expect(
+            fleet.warning
+                == "warning: 61 loads in the last hour, more than 60 (memory.loads_warn)")
+    }
 }

@@ -603,10 +603,38 @@ struct  Sluice__V1__ModelAccount
    * How often that was.
    */
   uint32_t strikes;
+  /*
+   * Its weights stay in their file and are mapped (manifest, `load`).
+   */
+  protobuf_c_boolean mapped;
+  /*
+   * For how long a second, faster session has served beside the mapped one, rounded up; 0 when none does.
+   */
+  uint64_t promoted_ms;
+  /*
+   * What that session holds beside the mapped one; a part of anonymous_bytes.
+   */
+  uint64_t promoted_bytes;
+  /*
+   * The measured share of the run time that it saves, 0 to 1; 0 while too little is known.
+   */
+  double promotion_saving;
+  /*
+   * Inside a window in which a rule keeps it warm: it goes only when nobody else can make room.
+   */
+  protobuf_c_boolean kept_warm;
+  /*
+   * A model not called for so long goes to sleep; 0: this one does not.
+   */
+  uint64_t idle_ms;
+  /*
+   * Why an earlier promotion ended, for people; empty when there was none or one serves.
+   */
+  char *promotion_note;
 };
 #define SLUICE__V1__MODEL_ACCOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -633,10 +661,14 @@ struct  Sluice__V1__FleetAccount
    */
   size_t n_miss_curve;
   Sluice__V1__MissPoint **miss_curve;
+  /*
+   * Loads in an hour from which on the operator is warned; 0: never.
+   */
+  uint64_t loads_warn;
 };
 #define SLUICE__V1__FLEET_ACCOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__fleet_account__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0,NULL }
+    , 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0 }
 
 
 /*

@@ -47,6 +47,46 @@ struct FleetLog: FleetObserver {
             metadata: named(entry).merging(["memory.unreturned": "\(bytes)"]) { $1 })
     }
 
+    func modelPromoted(_ entry: ModelEntry, time: Nanoseconds, bytes: UInt64) {
+        logger.info(
+            "model promoted",
+            metadata: named(entry).merging([
+                "load": "\(time)", "memory.anonymous": "\(bytes)",
+            ]) { $1 })
+    }
+
+    func modelNotPromoted(_ entry: ModelEntry, failure: CallFailure) {
+        logger.notice(
+            "model cannot be promoted; it goes on as it was",
+            metadata: named(entry).merging(["error": "\(failure.message)"]) { $1 })
+    }
+
+    func modelDemoted(_ entry: ModelEntry, _ why: Demotion) {
+        var metadata = named(entry)
+        switch why {
+        case .memoryWanted: metadata["reason"] = "memory was wanted"
+        case .noGain(let saving):
+            metadata["reason"] = "it gained too little"
+            metadata["run.saved"] = "\(saving)"
+        }
+        logger.info("model sent back to its mapped session", metadata: metadata)
+    }
+
+    func loadsAreMany(_ account: FleetAccount, limit: UInt64) {
+        var metadata: Logger.Metadata = [
+            "loads.hour": "\(account.loadsLastHour)", "memory.loads_warn": "\(limit)",
+            "calls.cold": "\(account.coldCalls)", "calls": "\(account.calls)",
+        ]
+        if let best = account.missCurve.min(by: { $0.coldShare < $1.coldShare }),
+            best.extraBytes > 0
+        {
+            let share = Int((best.coldShare * 100).rounded())
+            metadata["advice"] =
+                "with \(best.extraBytes >> 20) MiB more, \(share) % of calls would be cold"
+        }
+        logger.warning("models are loaded often: memory is short", metadata: metadata)
+    }
+
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds) {
         logger.notice(
             "a run held up its event loop; the model runs on shards from now on",

@@ -31,6 +31,8 @@ extension Settings {
             .automaticSize("memory.mapped", 1 << 20...1 << 50, \.memory.mapped),
             .time("memory.awake_min", .milliseconds(1)...hour, \.memory.awakeMin, orZero: true),
             .time("memory.idle", .seconds(1)...week, \.memory.idle, orZero: true),
+            .flag("memory.promote", \.memory.promote),
+            .count("memory.loads_warn", 0...1_000_000, \.memory.loadsWarn),
             .optionalText("engine.library", path, \.engine.library, isPath),
             .count("engine.threads", 1...256, \.engine.threads),
         ] + limitRules + [

@@ -2,6 +2,7 @@
 // part as values. sluice.example.yaml shows every key.
 
 package import Contract
+package import Shards
 
 /// The settings of a gateway. The defaults serve the folder `./models` with an issuer and a certificate of its own.
 package struct Settings: Sendable, Equatable {
@@ -57,6 +58,8 @@ package struct ModelSettings: Sendable, Equatable {
     package var trial = TrialSettings()
     package var bucket = BucketSettings()
     package var cache = CacheSettings()
+    /// What is wanted of some models' memory; of several rules that name a model the first counts.
+    package var rules: [ModelRule] = []
 
     package init() {}
 }
@@ -107,6 +110,10 @@ package struct MemorySettings: Sendable, Equatable {
     package var awakeMin = Nanoseconds.seconds(1)
     /// A model that was not called for this long goes to sleep; zero: none does before its memory is wanted.
     package var idle = Nanoseconds.zero
+    /// Whether mapped models that stay hot get a second, faster session while there is memory to spare.
+    package var promote = true
+    /// Loads in an hour from which on a warning is logged; zero: never.
+    package var loadsWarn = 60
 
     package init() {}
 }

@@ -8,7 +8,7 @@ struct SettingsReader {
     static let issuersMax = 64
 
     let sources: SettingsSources
-    private(set) var settings = Settings()
+    var settings = Settings()
     private(set) var faults: [SettingsFault] = []
     private let opensFiles: Bool
 
@@ -22,6 +22,7 @@ struct SettingsReader {
         var plain = settings
         for rule in Settings.rules { read(rule, prefix: "", into: &plain) }
         settings = plain
+        readModelRules()
         readIssuers()
         readScopes()
         checkTogether()
@@ -29,7 +30,7 @@ struct SettingsReader {
     }
 
     /// Takes one key in, if a source has it.
-    private mutating func read<Root>(
+    mutating func read<Root>(
         _ rule: SettingRule<Root>, prefix: String, into root: inout Root
     ) {
         let key = prefix + rule.key
@@ -47,12 +48,12 @@ struct SettingsReader {
         fault(key, found.place, "\(shown) must be \(rule.allowed)")
     }
 
-    private mutating func fault(_ key: String, _ place: String, _ message: String) {
+    mutating func fault(_ key: String, _ place: String, _ message: String) {
         faults.append(SettingsFault(key: key, place: place, message: message))
     }
 
     /// The place of a key for faults that concern more than its text.
-    private func place(_ key: String) -> String { sources.find(key, isList: false)?.place ?? "" }
+    func place(_ key: String) -> String { sources.find(key, isList: false)?.place ?? "" }
 }
 
 // MARK: - Issuers and scopes
@@ -189,7 +190,7 @@ extension SettingsReader {
 
 extension SettingsReader {
     private mutating func checkKeys() {
-        let known = Settings.rules.map(\.key) + ["auth.issuers", "auth.scopes"]
+        let known = Settings.rules.map(\.key) + ["auth.issuers", "auth.scopes", "models.rules"]
         for entry in sources.document.entries {
             let isScope = entry.path.starts(with: ["auth", "scopes"])
             if !isScope, let dotted = entry.path.first(where: { $0.contains(".") }) {
@@ -204,6 +205,8 @@ extension SettingsReader {
             }
             if entry.path.starts(with: ["auth", "issuers"]) {
                 checkIssuerKey(entry)
+            } else if entry.path.starts(with: ["models", "rules"]) {
+                checkModelRuleKey(entry)
             } else if !known.contains(entry.key) {
                 unknown(entry, known, prefix: "")
             }
@@ -225,7 +228,7 @@ extension SettingsReader {
             prefix: "auth.issuers.\(entry.path[2]).")
     }
 
-    private mutating func unknown(
+    mutating func unknown(
         _ entry: SettingsDocument.Entry, _ known: [String], prefix: String
     ) {
         let key = String(SettingText.shown(entry.key).dropFirst().dropLast())

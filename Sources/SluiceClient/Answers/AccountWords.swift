@@ -19,6 +19,9 @@ extension FleetAccount {
 
     /// What more memory would be worth, in words for people; nil when it would be worth little, or is not known.
     public var advice: String? { AccountWords.advice(self) }
+
+    /// More loads in the last hour than the gateway's setting, in words for people; nil when there are not.
+    public var warning: String? { AccountWords.warning(self) }
 }
 
 package enum AccountWords {
@@ -36,6 +39,7 @@ package enum AccountWords {
         default: parts = [model.state.rawValue]
         }
         if model.state == .awake {
+            parts += promotion(model)
             parts += turn(of: model, among: fleet)
         } else if model.isPinned {
             parts.append("pinned, so it stays once it is awake")
@@ -43,6 +47,10 @@ package enum AccountWords {
         if !model.trial.isEmpty { parts.append(model.trial) }
         if model.strikes > 0, !model.isQuarantined {
             parts.append("the gateway ended \(times(model.strikes)) while it was at work")
+        }
+        if model.isKeptWarm { parts.append("kept warm by a rule at this time of day") }
+        if model.state == .awake, !model.isKeptWarm, !model.isPinned, let limit = model.idleLimit {
+            parts.append("goes to sleep when it was not called for \(time(limit))")
         }
         return parts.joined(separator: "; ")
     }
@@ -76,6 +84,18 @@ package enum AccountWords {
         guard isMeasured(model) else { return "its memory has not been measured" }
         return "holds \(bytes(model.anonymousBytes)) of its own and "
             + "\(bytes(model.mappedBytes)) mapped"
+    }
+
+    private static func promotion(_ model: ModelAccount) -> [String] {
+        guard let since = model.promotedFor else {
+            return model.promotionNote.isEmpty ? [] : [model.promotionNote]
+        }
+        let cost = model.promotedBytes > 0 ? " for \(bytes(model.promotedBytes))" : ""
+        let gain =
+            model.promotionSaving > 0
+            ? "runs take \(share(model.promotionSaving)) less time\(cost)"
+            : "what it gains\(cost) is being measured"
+        return ["promoted \(ago(since)): \(gain)"]
     }
 
     /// Whose turn it is when room is needed: the lowest score of those that may go.
@@ -117,6 +137,12 @@ package enum AccountWords {
     }
 
     // MARK: - More memory
+
+    package static func warning(_ fleet: FleetAccount) -> String? {
+        guard fleet.loadsWarn > 0, fleet.loadsLastHour > fleet.loadsWarn else { return nil }
+        return "warning: \(fleet.loadsLastHour) loads in the last hour, more than "
+            + "\(fleet.loadsWarn) (memory.loads_warn)"
+    }
 
     /// The smallest of the larger budgets that brings most of what can be had, when that is at least one call in a
     /// hundred.

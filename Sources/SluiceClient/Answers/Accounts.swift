@@ -62,6 +62,20 @@ public struct ModelAccount: Sendable, Hashable {
     public var isQuarantined = false
     /// How often that was.
     public var strikes = 0
+    /// Its weights stay in their file and are mapped.
+    public var isMapped = false
+    /// For how long a second, faster session has served it; nil when none does.
+    public var promotedFor: Duration?
+    /// What that session holds, in bytes; a part of ``anonymousBytes``.
+    public var promotedBytes: UInt64 = 0
+    /// The measured share of the run time that it saves, 0 to 1; 0 while too little is known.
+    public var promotionSaving: Double = 0
+    /// Inside a window in which a rule keeps it warm: it goes only when nobody else can make room.
+    public var isKeptWarm = false
+    /// Not called for so long it goes to sleep; nil: it does not.
+    public var idleLimit: Duration?
+    /// Why an earlier promotion ended; empty when there was none or one serves.
+    public var promotionNote = ""
 
     public init(name: String, version: String, state: State) {
         self.name = name
@@ -99,6 +113,8 @@ public struct FleetAccount: Sendable, Hashable {
     public var loadsLastHour: UInt64 = 0
     /// Rising in ``MissPoint/extraBytes``; empty while too little is known.
     public var missCurve: [MissPoint] = []
+    /// Loads in an hour from which on the operator is warned; 0: never.
+    public var loadsWarn: UInt64 = 0
 
     public init() {}
 }
