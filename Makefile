@@ -4,7 +4,7 @@ SWIFT ?= swift
 SLUICE = .build/release/sluice
 SOURCES = Package.swift $(wildcard Sources/*) $(wildcard Tests/*)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build demo serve test test-sanitize lint format bench bench-peers models generate clean
+.PHONY: help setup setup-test build demo serve test test-sanitize lint format bench bench-fetch bench-peers models generate clean
 
 help:            ## Lists these commands
 	@sed -n 's/^\([a-z-]*\): *.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ format:          ## Formats every Swift file written by hand
 bench: build     ## Throughput beside the bare limit in C; models that sleep and wake (needs 25 GB of disk once)
 	@Benchmarks/run
 	@Benchmarks/fleet/run
+
+bench-fetch: build setup-test ## A model from an object store, beside curl with the same file
+	@Benchmarks/fetch
 
 bench-peers: build ## Throughput beside grpc-swift 2; the peer's first build takes ten minutes
 	@scripts/setup --bench

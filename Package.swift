@@ -106,7 +106,10 @@ let package = Package(
         room("Issuer", ["Contract", "TLS", grdb]),
         room(
             "Outside",
-            ["Contract", "TLS", "Catalogue", "Files", httpClient, nio, nioSSL, http, logging]),
+            [
+                "Contract", "TLS", "Catalogue", "Files", httpClient, nio, posix, nioSSL, http,
+                logging,
+            ]),
 
         // Import: the converter's own files are readable ones, carried in the binary.
         .target(

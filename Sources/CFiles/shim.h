@@ -1,5 +1,6 @@
-// What Swift cannot say of files by itself. openat2(2) and renameat2(2): the C library has no function for the one yet and hides the
-// other, and Swift cannot call syscall(2), whose number of arguments varies. Only the target Files imports this module.
+// What Swift cannot say of files by itself. openat2(2), renameat2(2) and sync_file_range(2): the C library has no function for the
+// first yet and hides the others, and Swift cannot call syscall(2), whose number of arguments varies. Only the target Files
+// imports this module.
 #pragma once
 
 #include <errno.h>
@@ -22,6 +23,14 @@ static const uint64_t CFiles_beneath = 0x08;
 
 // O_PATH, which the C library shows only to programs that ask for all of GNU's names.
 static const int CFiles_passThrough = __O_PATH;
+
+// Begins to write a part of a file to its disk and waits for nothing: a later fsync has less to do. Only a hint.
+static inline void CFiles_beginWriting(int file, int64_t offset, int64_t count) {
+#ifdef SYS_sync_file_range
+  // SYNC_FILE_RANGE_WRITE
+  (void)syscall(SYS_sync_file_range, file, offset, count, 2);
+#endif
+}
 
 // A descriptor, or -1 and errno; ENOSYS on a system that does not have it.
 static inline int CFiles_openat2(

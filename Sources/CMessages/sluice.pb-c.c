@@ -2185,23 +2185,25 @@ const ProtobufCMessageDescriptor sluice__v1__health_status__descriptor =
   (ProtobufCMessageInit) sluice__v1__health_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue sluice__v1__model_control_request__action__enum_values_by_number[5] =
+static const ProtobufCEnumValue sluice__v1__model_control_request__action__enum_values_by_number[6] =
 {
   { "ACTION_UNSPECIFIED", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED", 0 },
   { "ACTION_SLEEP", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_SLEEP", 1 },
   { "ACTION_PIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN", 2 },
   { "ACTION_UNPIN", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN", 3 },
+  { "ACTION_REFRESH", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH", 4 },
   { "ACTION_UNQUARANTINE", "SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNQUARANTINE", 5 },
 };
 static const ProtobufCIntRange sluice__v1__model_control_request__action__value_ranges[] = {
-{0, 0},{5, 4},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex sluice__v1__model_control_request__action__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex sluice__v1__model_control_request__action__enum_values_by_name[6] =
 {
   { "ACTION_PIN", 2 },
+  { "ACTION_REFRESH", 4 },
   { "ACTION_SLEEP", 1 },
   { "ACTION_UNPIN", 3 },
-  { "ACTION_UNQUARANTINE", 4 },
+  { "ACTION_UNQUARANTINE", 5 },
   { "ACTION_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor sluice__v1__model_control_request__action__descriptor =
@@ -2211,11 +2213,11 @@ const ProtobufCEnumDescriptor sluice__v1__model_control_request__action__descrip
   "Action",
   "Sluice__V1__ModelControlRequest__Action",
   "sluice.v1",
-  5,
+  6,
   sluice__v1__model_control_request__action__enum_values_by_number,
-  5,
+  6,
   sluice__v1__model_control_request__action__enum_values_by_name,
-  2,
+  1,
   sluice__v1__model_control_request__action__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -52,6 +52,8 @@ package final class Registry: Sendable {
 
     let shelf = Mutex(Shelf())
     private let change = Atomic<UInt64>(0)
+    /// Why a model that is unknown may exist all the same; nil when the repository has been looked at.
+    private let gap = Mutex<String?>(nil)
 
     package init() {}
 
@@ -129,9 +131,7 @@ extension Registry {
     /// Never empty. Throws NOT_FOUND, INVALID_ARGUMENT for a version that is none.
     package func versions(of name: String, version: String) throws(CallFailure) -> [ModelEntry] {
         guard version.isEmpty else { return [try known(name: name, version: version).entry] }
-        guard let family = shelf.withLock({ $0.families[name] }) else {
-            throw Registry.notFound(name)
-        }
+        guard let family = shelf.withLock({ $0.families[name] }) else { throw unknown(name) }
         return family.entries
     }
 
@@ -154,7 +154,7 @@ extension Registry {
                     quarantine: family.quarantined[entry.index])
             )
         }
-        guard found.isKnown else { throw Registry.notFound(name) }
+        guard found.isKnown else { throw unknown(name) }
         guard let known = found.version else { throw Registry.noVersion(name, choice) }
         return known
     }
@@ -178,6 +178,19 @@ extension Registry {
             .notFound, .modelNotFound, "model \(Wording.quoted(name)) is not known",
             notStarted: true)
     }
+
+    /// What is answered for a name that is not known, or not this caller's: NOT_FOUND, or UNAVAILABLE while nobody
+    /// can say which models there are.
+    package func unknown(_ name: String) -> CallFailure {
+        guard let reason = gap.withLock({ $0 }) else { return Registry.notFound(name) }
+        return CallFailure(
+            .unavailable, .storeUnavailable,
+            "model \(Wording.quoted(name)) is not known: \(reason)", notStarted: true,
+            retryAfter: .seconds(1))
+    }
+
+    /// - Parameter reason: half a sentence, while the repository has never been looked at; nil once it has.
+    package func mayMiss(_ reason: String?) { gap.withLock { $0 = reason } }
 
     private static func badVersion(_ name: String, _ version: String) -> CallFailure {
         CallFailure(

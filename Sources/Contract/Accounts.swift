@@ -1,13 +1,15 @@
 // What each model costs, why it is or is not in memory, and what the whole fleet's memory is worth. Measured by
 // Shards, carried by Messages, put into words by the command line.
 
-/// What an operator may do to a model's memory; the numbers are `ModelControlRequest.Action` on the wire.
+/// What an operator may do to a model's memory, and to what is known of models; the numbers are `ModelControlRequest.Action` on the wire.
 package enum ModelControl: UInt32, Sendable, Hashable, CaseIterable {
     /// Gives the memory back; the model stays in service and the next call wakes it.
     case sleep = 1
     /// Keeps the model in memory once it is awake, whatever needs room.
     case pin = 2
     case unpin = 3
+    /// Looks now for models that came, changed or went; means no model.
+    case refresh = 4
     /// Serves again what was kept away because the process ended while it was at work.
     case unquarantine = 5
 }

@@ -76,6 +76,9 @@ package struct Reason: RawRepresentable, Sendable, Hashable {
     package static let stopping = Reason("STOPPING")
     package static let unknownMethod = Reason("UNKNOWN_METHOD")
     package static let memoryLimit = Reason("MEMORY_LIMIT")
+    package static let storeUnavailable = Reason("STORE_UNAVAILABLE")
+    package static let cacheLimit = Reason("CACHE_LIMIT")
+    package static let cacheUnwritable = Reason("CACHE_UNWRITABLE")
 }
 
 /// One call's failure: what was wrong, what was allowed and where to change it.

@@ -18,6 +18,9 @@ package struct FileFault: Error, Sendable, Equatable, CustomStringConvertible {
     /// True for a symbolic link where none is followed.
     package var isLink: Bool { number == ELOOP }
 
+    /// The disk, the user's share of it, or what one file may have is used up.
+    package var isFull: Bool { number == ENOSPC || number == EDQUOT || number == EFBIG }
+
     /// The name that was to be made is there already.
     package var isTaken: Bool { number == EEXIST || number == ENOTEMPTY }
 

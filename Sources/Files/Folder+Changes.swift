@@ -103,7 +103,6 @@ extension Folder {
 
     /// Sets the folder's time of change to now.
     package func touch() throws(FileFault) {
-        // SAFETY: without times the call reads no memory of ours.
         guard futimens(descriptor.number, nil) == 0 else {
             throw FileFault(number: errno, name: name)
         }

@@ -65,9 +65,9 @@ extension Journey {
         }
         let needsModel: Bool =
             switch call.method {
-            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload, .modelControl,
-                .modelAlias:
+            case .modelMetadata, .modelReady, .repositoryLoad, .repositoryUnload, .modelAlias:
                 true
+            case .modelControl: question.control != .refresh
             default: false
             }
         guard !needsModel || !call.model.isEmpty else {

@@ -82,6 +82,7 @@ package final class House: Sendable {
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
                     .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
+                    .init(service: rooms.fetches, successTerminationBehavior: .ignore),
                     .init(service: listener, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
@@ -118,6 +119,8 @@ struct Rooms: Sendable {
     let walk: Walk
     let gate: GateService
     let repository: RepositoryWatch
+    let fetches: FetchService
+    private let source: ModelSource
     let fence: Fence
     let seals: SealKeeper
     private let fleet: Fleet
@@ -128,6 +131,24 @@ struct Rooms: Sendable {
         _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
+        let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
+        seals.recall()
+        let source = try ModelSource.open(
+            settings, inspector: seals.inspector, group: group, logger: logger)
+        do {
+            return try await open(
+                settings, source: source, seals: seals, registry: registry, group: group,
+                logger: logger)
+        } catch {
+            try await source.close()
+            throw error
+        }
+    }
+
+    private static func open(
+        _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
+        group: MultiThreadedEventLoopGroup, logger: Logger
+    ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
             state: settings.state,
@@ -136,19 +157,15 @@ struct Rooms: Sendable {
             now: Int64(Date().timeIntervalSince1970), logger: logger)
         let versions = try Versions.open(
             state: settings.state, registry: registry, fence: fence, logger: logger)
-        let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
-        seals.recall()
         let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
             settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger, versions: versions), journal: fence)
+            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            fetcher: source.fetcher)
         let repository = RepositoryWatch(
-            repository: FolderRepository(
-                path: settings.models.repository,
-                requiresManifest: settings.models.requiresManifest),
-            registry: registry, versions: versions, fleet: fleet, interval: settings.models.poll,
-            logger: logger)
-        try await repository.refresh(isFirst: true)
+            repository: source.repository, registry: registry, versions: versions, fleet: fleet,
+            interval: settings.models.poll, logger: logger)
+        try await repository.start()
         fleet.keepWarm { registry.defaults }
         let issuers = try await Issuers.open(settings, group: group, logger: logger)
         var admission = AdmissionLimits()
@@ -158,17 +175,18 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
             limits: admission, key: Cryptography.randomBytes(32),
-            unknownModel: Registry.notFound)
+            unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
-            readiness: readiness, group: group)
+            readiness: readiness, repository: repository, group: group)
         fleet.start()
-        try await versions.start(fleet, on: group.next())
+        try await versions.start(fleet, on: group.next(), repository: source.repository)
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
-            repository: repository, fence: fence, seals: seals, fleet: fleet, issuers: issuers,
-            group: group)
+            repository: repository, fetches: FetchService(fetcher: source.fetcher),
+            source: source, fence: fence, seals: seals, fleet: fleet, issuers: issuers, group: group
+        )
     }
 
     private static func engine(
@@ -209,6 +227,11 @@ struct Rooms: Sendable {
         }
         fence.end()
         await seals.keep()
+        do {
+            try await source.close()
+        } catch {
+            logger.warning("the models' store did not close", metadata: ["error": "\(error)"])
+        }
         do {
             try await issuers.close()
         } catch {

@@ -1,4 +1,5 @@
-// MODEL_CONTROL: an operator gives a model's memory back, or keeps it. The model stays in service either way.
+// MODEL_CONTROL: an operator gives a model's memory back, or keeps it, and the model stays in service either way; or has
+// the repository looked at now.
 
 import Catalogue
 import Contract
@@ -12,6 +13,7 @@ extension Journey {
             throw CallFailure(
                 .invalidArgument, .badMessage, "the message names no action", notStarted: true)
         }
+        if control == .refresh { return try refresh() }
         let entries = try visit.walk.registry.versions(of: call.model, version: version)
         switch control {
         case .sleep:
@@ -24,7 +26,17 @@ extension Journey {
             visit.walk.versions.forgive(
                 call.model, version: version.isEmpty ? nil : entries.first?.versionNumber,
                 done: moving.told(self))
+        case .refresh: preconditionFailure("a refresh means no model")
         }
+    }
+
+    private func refresh() throws(CallFailure) {
+        guard call.model.isEmpty else {
+            throw CallFailure(
+                .invalidArgument, .badMessage, "REFRESH means every model: the header names none",
+                notStarted: true)
+        }
+        wait = RefreshWait(self)
     }
 
     /// One model's versions, or every model: who may ask for accounts may see them all.
@@ -155,4 +167,31 @@ final class SleepWait: ErrandWait {
             .deadlineExceeded, .deadlinePast,
             "calls of model '\(model)' have not ended within the deadline; it goes when they have")
     }
+}
+
+/// A call that is answered when the repository has been looked at, or at its deadline. On the connection's event loop only.
+final class RefreshWait: ErrandWait {
+    private var alarm: Scheduled<Void>?
+
+    init(_ journey: Journey) {
+        let loop = journey.visit.eventLoop
+        let bound = NIOLoopBound((self, journey), eventLoop: loop)
+        let deadline = NIODeadline.uptimeNanoseconds(journey.call.deadline.nanoseconds)
+        alarm = loop.scheduleTask(deadline: deadline) {
+            bound.value.1.end(.failure(RefreshWait.stillLooking))
+        }
+        journey.visit.walk.repository.refresh { result in
+            loop.execute {
+                let (wait, journey) = bound.value
+                wait.alarm?.cancel()
+                journey.end(result.map { .done })
+            }
+        }
+    }
+
+    func cancel() { alarm?.cancel() }
+
+    private static let stillLooking = CallFailure(
+        .deadlineExceeded, .deadlinePast,
+        "the repository has not been looked at within the deadline; that goes on")
 }

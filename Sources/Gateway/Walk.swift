@@ -18,19 +18,21 @@ package final class Walk: FrontDesk {
     let versions: Versions
     let fleet: Fleet
     let readiness: Readiness
+    let repository: RepositoryWatch
     /// The shards as each event loop sees them, by the loop's identity.
     private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
 
     /// - Parameter group: the loops connections live on.
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
-        readiness: Readiness, group: any EventLoopGroup
+        readiness: Readiness, repository: RepositoryWatch, group: any EventLoopGroup
     ) async throws {
         self.gatekeeper = gatekeeper
         self.registry = registry
         self.versions = versions
         self.fleet = fleet
         self.readiness = readiness
+        self.repository = repository
         var desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>] = [:]
         for loop in group.makeIterator() {
             desks[ObjectIdentifier(loop)] = try await loop.submit {

@@ -59,6 +59,15 @@ package final class FolderInspector: ModelInspector {
 
     package var counts: Counts { state.withLock { $0.counts } }
 
+    /// Whoever made this file has hashed it on the way: it need not be read for that again until it changes.
+    /// - Parameter sha256: lower-case hexadecimal.
+    func vouch(for facts: FileFacts, sha256: String) {
+        state.withLock { state in
+            state.book.note(FileFindings(sha256: sha256), for: FileSeal(facts))
+            state.hasNews = true
+        }
+    }
+
     // MARK: Between two lives of the gateway
 
     /// Believes what an earlier inspector found (``news()``). Throws and believes nothing when that is not whole.
@@ -216,14 +225,17 @@ package final class FolderInspector: ModelInspector {
     ) throws(ModelFault) -> FileFindings {
         let seal = FileSeal(file.facts)
         let known = state.withLock { state -> FileFindings? in
-            guard let known = state.book[seal], known.answers(hash: hash, locations: locations)
-            else { return nil }
-            state.counts.filesRemembered += 1
+            guard let known = state.book[seal] else { return nil }
+            if known.answers(hash: hash, locations: locations) {
+                state.counts.filesRemembered += 1
+            }
             return known
         }
-        if let known { return known }
+        if let known, known.answers(hash: hash, locations: locations) { return known }
         let began = clock()
-        let found = try read(file, hash: hash, locations: locations)
+        var found = try read(
+            file, hash: hash && known?.sha256 == nil, locations: locations)
+        found.sha256 = found.sha256 ?? known?.sha256
         let now = try FolderInspector.reading(file.name) { () throws(FileFault) in
             FileSeal(try file.currentFacts())
         }
@@ -231,7 +243,8 @@ package final class FolderInspector: ModelInspector {
         state.withLock { state in
             state.counts.filesRead += 1
             state.counts.bytesRead += seal.byteCount
-            if seal.isSettled(now: began) {
+            // What was vouched for stays so.
+            if seal.isSettled(now: began) || known != nil {
                 state.book.note(found, for: seal)
                 state.hasNews = true
             }

@@ -4,22 +4,25 @@
 package import Catalogue
 package import Contract
 import Files
+import NIOPosix
 private import Synchronization
 
 /// A folder of models. ``scan()`` may be called again and again; versions whose files did not change are not
 /// read again.
-package final class FolderRepository: Sendable {
+package final class FolderRepository: ModelRepository {
     /// The most versions one repository may hold.
     package static let versionsMax = 100_000
     /// The most notes one scan makes.
     package static let notesMax = 100
 
-    /// What a scan found.
-    package struct Scan: Sendable {
-        /// By name and version, those that cannot be served included.
-        package var models: [ScannedModel] = []
-        /// What was passed over and why, for the operator's log.
-        package var notes: [String] = []
+    package typealias Scan = RepositoryScan
+
+    package func goldenCases(of entry: ModelEntry) throws(ModelFault) -> [GoldenCase] {
+        try FolderRepository.goldenCases(of: entry)
+    }
+
+    package func look() async throws -> RepositoryScan {
+        try await NIOThreadPool.singleton.runIfActive { try self.scan() }
     }
 
     private struct Place: Hashable {

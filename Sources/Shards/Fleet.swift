@@ -52,7 +52,8 @@ package final class Fleet: Sendable {
     package init(
         settings: ShardSettings, engine: any ModelEngine,
         observer: any FleetObserver = SilentObserver(),
-        clock: Clock = .system, journal: any RunJournal = NoJournal()
+        clock: Clock = .system, journal: any RunJournal = NoJournal(),
+        fetcher: (any ModelFetcher)? = nil
     ) {
         precondition(settings.count > 0 && settings.loaders > 0, "a fleet needs threads")
         self.settings = settings
@@ -63,7 +64,7 @@ package final class Fleet: Sendable {
         dispatcher = Dispatcher(settings)
         loaders = Loaders(
             settings, engine: engine, observer: observer, dispatcher: dispatcher, clock: clock,
-            census: census, journal: journal)
+            census: census, journal: journal, fetcher: fetcher)
         promoter = Promoter(loaders)
     }
 

@@ -25,6 +25,7 @@ final class Loaders: Sendable {
     let observer: any FleetObserver
     let clock: Clock
     private let journal: any RunJournal
+    let fetcher: (any ModelFetcher)?
     let dispatcher: Dispatcher
     let treasury: Treasury
     private let census: Census
@@ -33,7 +34,8 @@ final class Loaders: Sendable {
 
     init(
         _ settings: ShardSettings, engine: any ModelEngine, observer: any FleetObserver,
-        dispatcher: Dispatcher, clock: Clock, census: Census, journal: any RunJournal
+        dispatcher: Dispatcher, clock: Clock, census: Census, journal: any RunJournal,
+        fetcher: (any ModelFetcher)? = nil
     ) {
         self.settings = settings
         self.engine = engine
@@ -41,14 +43,15 @@ final class Loaders: Sendable {
         self.dispatcher = dispatcher
         self.clock = clock
         self.journal = journal
+        self.fetcher = fetcher
         self.census = census
         treasury = Treasury(settings)
     }
 
     // MARK: - Asking
 
-    /// The model's residency has said that a load is to start.
-    func load(_ resident: Resident) {
+    /// The model's files are here (``load(_:)``): a loader is asked.
+    func enqueue(_ resident: Resident) {
         let isTaken = queue.withLock { queue in
             guard !queue.isClosed, queue.loads < settings.loadsMax else { return false }
             queue.loads += 1
@@ -68,7 +71,7 @@ final class Loaders: Sendable {
     }
 
     /// The load does not begin: nothing is remembered of it.
-    private func refuse(_ resident: Resident, _ failure: CallFailure) {
+    func refuse(_ resident: Resident, _ failure: CallFailure) {
         let (waiters, leavers) = resident.loadRefused()
         for waiter in waiters { waiter.fail(failure) }
         for leaver in leavers { leaver.tellGone() }

@@ -75,6 +75,8 @@ package final class Resident: Sendable {
     private let inlineBarredUntil = Atomic<UInt64>(0)
     /// Kept in memory once it is awake, whatever needs room.
     let isPinned = Atomic<Bool>(false)
+    /// While its files are needed: from before a load until the model has left.
+    private let files = Mutex<(any FilesHold)?>(nil)
     /// Inside a window that a rule keeps it warm in.
     let isWarm = Atomic<Bool>(false)
     /// What the settings want of this model's memory.
@@ -216,6 +218,19 @@ package final class Resident: Sendable {
         }
     }
 
+    /// Nil: nobody takes them away, or they are needed no more.
+    func keepFiles(by hold: (any FilesHold)?) {
+        // Let go of outside of the lock.
+        let before = files.withLock { files in
+            defer { files = hold }
+            return files
+        }
+        withExtendedLifetime(before) {}
+    }
+
+    /// Who waits for it to come.
+    var waiters: [Waiter] { state.withLock { $0.stay.waiters } }
+
     /// Those who wait for it take it only when there is room.
     var isWantedPolitely: Bool {
         state.withLock { !$0.stay.waiters.isEmpty && $0.stay.waiters.allSatisfy(\.isPolite) }
@@ -258,13 +273,16 @@ package final class Resident: Sendable {
 
     /// As ``loadRefused()`` when only polite ones wait; nil when somebody else does: then the load goes on.
     func politeLoadRefused() -> (waiters: [Waiter], leavers: [Waiter])? {
-        state.withLock { state in
+        let refused = state.withLock { state in
             state.stay.waiters.allSatisfy(\.isPolite) ? state.stay.loadRefused() : nil
         }
+        if refused != nil { keepFiles(by: nil) }
+        return refused
     }
 
     func loadRefused() -> (waiters: [Waiter], leavers: [Waiter]) {
-        state.withLock { $0.stay.loadRefused() }
+        keepFiles(by: nil)
+        return state.withLock { $0.stay.loadRefused() }
     }
 
     func loadEnded(_ awake: AwakeModel, took time: Nanoseconds, now: Instant) -> (
@@ -283,7 +301,8 @@ package final class Resident: Sendable {
     func loadFailed(_ failure: CallFailure, now: Instant) -> (
         waiters: [Waiter], leavers: [Waiter], retryAfter: Nanoseconds
     ) {
-        state.withLock { $0.stay.loadFailed(failure, now: now) }
+        keepFiles(by: nil)
+        return state.withLock { $0.stay.loadFailed(failure, now: now) }
     }
 
     func leave(_ leaver: Waiter, forever: Bool) -> Stay.Departure {
@@ -294,6 +313,7 @@ package final class Resident: Sendable {
 
     func released() -> (leavers: [Waiter], startLoad: Bool) {
         estimates.forget()
+        keepFiles(by: nil)
         return state.withLock {
             $0.history.awakeSince = nil
             return $0.stay.released()

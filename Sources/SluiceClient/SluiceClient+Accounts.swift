@@ -40,6 +40,16 @@ extension SluiceClient {
         try await control(.unpin, model, version, timeout)
     }
 
+    /// Has the gateway look for new, changed and removed models now, instead of when it would have.
+    ///
+    /// The method returns when they have been taken in. Throws with code ``SluiceError/Code/unavailable`` when the
+    /// gateway cannot look; what it knows goes on being served. Needs the scope `models:admin`.
+    ///
+    /// - Parameter timeout: without it, ``Configuration/callTimeout``.
+    public func refresh(timeout: Duration? = nil) async throws(SluiceError) {
+        try await control(.refresh, "", nil, timeout)
+    }
+
     /// Serves a model again that was kept away because the gateway ended twice while it was at work.
     ///
     /// What was held against it is forgotten, over restarts too. Needs the scope `models:admin`.

@@ -703,7 +703,7 @@ package nonisolated struct Sluice_HealthStatus: Sendable {
   package init() {}
 }
 
-/// The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant.
+/// The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant (REFRESH: none).
 package nonisolated struct Sluice_ModelControlRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -724,6 +724,9 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
     case pin // = 2
     case unpin // = 3
 
+    /// Looks now for models that came, changed or went; names no model.
+    case refresh // = 4
+
     /// Serves again what is kept away because the process ended twice while it was at work.
     case unquarantine // = 5
     case UNRECOGNIZED(Int)
@@ -738,6 +741,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       case 1: self = .sleep
       case 2: self = .pin
       case 3: self = .unpin
+      case 4: self = .refresh
       case 5: self = .unquarantine
       default: self = .UNRECOGNIZED(rawValue)
       }
@@ -749,6 +753,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       case .sleep: return 1
       case .pin: return 2
       case .unpin: return 3
+      case .refresh: return 4
       case .unquarantine: return 5
       case .UNRECOGNIZED(let i): return i
       }
@@ -760,6 +765,7 @@ package nonisolated struct Sluice_ModelControlRequest: Sendable {
       .sleep,
       .pin,
       .unpin,
+      .refresh,
       .unquarantine,
     ]
 
@@ -1922,7 +1928,7 @@ nonisolated extension Sluice_ModelControlRequest: SwiftProtobuf.Message, SwiftPr
 }
 
 nonisolated extension Sluice_ModelControlRequest.Action: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SLEEP\0\u{1}ACTION_PIN\0\u{1}ACTION_UNPIN\0\u{2}\u{2}ACTION_UNQUARANTINE\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_SLEEP\0\u{1}ACTION_PIN\0\u{1}ACTION_UNPIN\0\u{1}ACTION_REFRESH\0\u{1}ACTION_UNQUARANTINE\0")
 }
 
 nonisolated extension Sluice_ModelControlResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

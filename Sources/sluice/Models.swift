@@ -8,7 +8,7 @@ struct Models: AsyncParsableCommand {
         abstract: "Import models; list, show and move those of a running gateway.",
         subcommands: [
             List.self, Show.self, Load.self, Unload.self, Sleep.self, Pin.self, Unpin.self,
-            Why.self, Alias.self, Rollback.self, Unquarantine.self,
+            Why.self, Refresh.self, Alias.self, Rollback.self, Unquarantine.self,
             Import.self, Verify.self, Remove.self,
         ])
 

@@ -70,6 +70,31 @@ extension Models {
         }
     }
 
+    struct Refresh: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Have a running gateway look for new, changed and removed models now.")
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var connection: ConnectionOptions
+
+        struct Answer: Codable {
+            /// Those this token may see.
+            var models: Int
+            var versions: Int
+        }
+
+        func run() async throws {
+            try await reportingFailures {
+                let index = try await connection.withClient { client in
+                    try await client.refresh()
+                    return try await client.index()
+                }
+                let answer = Answer(models: Set(index.map(\.name)).count, versions: index.count)
+                if json { return try printJSON(answer) }
+                print("looked: \(answer.models) models in \(answer.versions) versions")
+            }
+        }
+    }
+
     private struct Pinned: Codable {
         var model: String
         var pinned: Bool

@@ -21,7 +21,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where callers connect.", valueName: "host:port"))
     var listen: String?
     @Option(
-        help: ArgumentHelp("The folder of models, NAME/VERSION/model.onnx.", valueName: "folder"))
+        help: ArgumentHelp(
+            "The folder of models, NAME/VERSION/model.onnx, or s3://BUCKET/PREFIX.",
+            valueName: "folder"))
     var models: String?
     @Option(help: ArgumentHelp("Where tokens and the certificate are kept.", valueName: "folder"))
     var state: String?

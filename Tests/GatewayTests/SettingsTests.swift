@@ -113,7 +113,10 @@ import Testing
             listen: "[::1]:0"
             tls: { certificate: c.pem, key: k.pem, client_ca: ca.pem, client_certificates: required,
                    minimum_version: "1.3" }
-            models: { repository: /srv/models, poll: 0, require_manifest: true }
+            models: { repository: "s3://models/team", poll: 0, require_manifest: true,
+                      s3: { endpoint: "https://store:9000", region: eu-1, path_style: false, ca: s.pem,
+                            access_key_file: a, secret_key_file: s, session_token_file: t, profile: p },
+                      cache: { path: /var/cache/sluice, bytes: 5GiB } }
             engine: { library: /opt/libonnxruntime.so, threads: 4 }
             auth:
               issuers:
@@ -144,6 +147,16 @@ import Testing
         #expect(settings.tls.minimumVersion == .tls13)
         #expect(settings.models.poll == .zero)
         #expect(settings.models.requiresManifest)
+        #expect(settings.models.repository == "s3://models/team")
+        #expect(settings.models.bucket.endpoint == "https://store:9000")
+        #expect(settings.models.bucket.region == "eu-1" && !settings.models.bucket.usesPathStyle)
+        #expect(settings.models.bucket.authority == "s.pem")
+        #expect(settings.models.bucket.accessKeyFile == "a")
+        #expect(settings.models.bucket.secretKeyFile == "s")
+        #expect(settings.models.bucket.sessionTokenFile == "t")
+        #expect(settings.models.bucket.profile == "p")
+        #expect(settings.models.cache.path == "/var/cache/sluice")
+        #expect(settings.models.cache.bytes == 5 << 30)
         #expect(settings.engine.threads == 4)
         #expect(settings.auth.issuers[0].tokenPrefix == "slu_")
         let main = settings.auth.issuers[1]

@@ -25,7 +25,7 @@ import Testing
 
     @Test(arguments: [
         (ModelControl.sleep, Sluice_ModelControlRequest.Action.sleep), (.pin, .pin),
-        (.unpin, .unpin),
+        (.unpin, .unpin), (.refresh, .refresh), (.unquarantine, .unquarantine),
     ])
     func actionsHaveTheirNumbers(
         control: ModelControl, action: Sluice_ModelControlRequest.Action
@@ -43,7 +43,7 @@ import Testing
         #expect(none.code == .invalidArgument && none.reason == .badMessage)
         #expect(
             refusal(RawMessage.make { $0.number(1, 0) }, .modelControl)?.code == .invalidArgument)
-        for number: UInt64 in [4, 9, 1 << 31, .max] {
+        for number: UInt64 in [6, 9, 1 << 31, .max] {
             let unknown = try #require(
                 refusal(RawMessage.make { $0.number(1, number) }, .modelControl))
             #expect(unknown.code == .unimplemented, "\(number)")

@@ -41,14 +41,15 @@ import Testing
             try await client.sleep("iris", timeout: .seconds(3))
             try await client.pin("iris", version: "2")
             try await client.unpin("wine")
+            try await client.refresh()
         }
-        #expect(calls.map(\.header.method) == [.modelControl, .modelControl, .modelControl])
-        #expect(calls.map(\.header.model) == ["iris", "iris", "wine"])
-        #expect(calls.map(\.header.modelVersion) == ["", "2", ""])
+        #expect(calls.map(\.header.method) == Array(repeating: .modelControl, count: 4))
+        #expect(calls.map(\.header.model) == ["iris", "iris", "wine", ""])
+        #expect(calls.map(\.header.modelVersion) == ["", "2", "", ""])
         #expect(calls.first.map { (1...3_000_000).contains($0.header.timeoutUs) } == true)
         #expect(
             try calls.map { try Sluice_ModelControlRequest(serializedBytes: $0.payload).action }
-                == [.sleep, .pin, .unpin])
+                == [.sleep, .pin, .unpin, .refresh])
     }
 
     @Test func aliasesGoOutAndComeBack() async throws {

@@ -54,6 +54,10 @@ typedef enum _Sluice__V1__ModelControlRequest__Action {
   SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_PIN = 2,
   SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNPIN = 3,
   /*
+   * Looks now for models that came, changed or went; names no model.
+   */
+  SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_REFRESH = 4,
+  /*
    * Serves again what is kept away because the process ended twice while it was at work.
    */
   SLUICE__V1__MODEL_CONTROL_REQUEST__ACTION__ACTION_UNQUARANTINE = 5
@@ -470,7 +474,7 @@ struct  Sluice__V1__HealthStatus
 
 
 /*
- * The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant.
+ * The message of MODEL_CONTROL; the call's header names the model, and the version if one is meant (REFRESH: none).
  */
 struct  Sluice__V1__ModelControlRequest
 {

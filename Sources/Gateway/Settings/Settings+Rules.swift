@@ -1,6 +1,7 @@
 // The keys of the settings file, in its order.
 
 import Contract
+import Outside
 
 extension Settings {
     /// Every key but those of `auth`, with dots.
@@ -17,12 +18,15 @@ extension Settings {
             .optionalText("tls.client_ca", path, \.tls.clientAuthority, isPath),
             .choice("tls.client_certificates", \.tls.clientCertificates),
             .choice("tls.minimum_version", \.tls.minimumVersion),
-            .text("models.repository", path, \.models.repository, isPath),
+            .text(
+                "models.repository", "the path of a folder, or s3://BUCKET/PREFIX",
+                \.models.repository, isRepository),
             .time("models.poll", .seconds(1)...day, \.models.poll, orZero: true),
             .flag("models.require_manifest", \.models.requiresManifest),
             .time(
                 "models.trial.time", .milliseconds(100)...hour, \.models.trial.time, orZero: true),
             .size("models.trial.memory", 64 << 20...1 << 50, \.models.trial.memory),
+        ] + bucketRules + [
             .automaticSize("memory.anonymous", 1 << 20...1 << 50, \.memory.anonymous),
             .automaticSize("memory.mapped", 1 << 20...1 << 50, \.memory.mapped),
             .time("memory.awake_min", .milliseconds(1)...hour, \.memory.awakeMin, orZero: true),
@@ -44,6 +48,29 @@ extension Settings {
             .choice("log.level", \.log.level),
             .choice("log.format", \.log.format),
         ]
+
+    private static let bucketRules: [SettingRule<Settings>] = [
+        .optionalText(
+            "models.s3.endpoint", "an address like https://store.example:9000",
+            \.models.bucket.endpoint, { StoreEndpoint($0) != nil }),
+        .text(
+            "models.s3.region", "a region's name, like us-east-1", \.models.bucket.region,
+            isRegion),
+        .flag("models.s3.path_style", \.models.bucket.usesPathStyle),
+        .optionalText("models.s3.ca", path, \.models.bucket.authority, isPath),
+        .optionalText("models.s3.access_key_file", path, \.models.bucket.accessKeyFile, isPath)
+            .hidden,
+        .optionalText("models.s3.secret_key_file", path, \.models.bucket.secretKeyFile, isPath)
+            .hidden,
+        .optionalText(
+            "models.s3.session_token_file", path, \.models.bucket.sessionTokenFile, isPath
+        ).hidden,
+        .optionalText(
+            "models.s3.profile", "the name of a section of the AWS credentials file",
+            \.models.bucket.profile, { $0.utf8.count <= 128 && isPath($0) }),
+        .optionalText("models.cache.path", path, \.models.cache.path, isPath),
+        .size("models.cache.bytes", 1 << 20...1 << 50, \.models.cache.bytes),
+    ]
 
     private static let limitRules: [SettingRule<Settings>] = [
         .time("limits.handshake", short...long, \.limits.handshakeTime),
@@ -81,6 +108,20 @@ extension Settings {
     private static let day = Nanoseconds.seconds(86_400)
     private static let week = Nanoseconds.seconds(604_800)
     static let path = "the path of a file or folder"
+
+    private static let isRepository: @Sendable (String) -> Bool = { text in
+        text.hasPrefix(BucketLocation.scheme) ? BucketLocation(text) != nil : isPath(text)
+    }
+
+    private static let isRegion: @Sendable (String) -> Bool = { text in
+        (1...64).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                    || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+            }
+    }
 
     /// A path, and no key or certificate pasted in its place.
     static let isPath: @Sendable (String) -> Bool = { text in

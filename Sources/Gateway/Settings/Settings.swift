@@ -49,13 +49,15 @@ package struct TransportSettings: Sendable, Equatable {
 
 /// `models`: where they come from.
 package struct ModelSettings: Sendable, Equatable {
-    /// A folder that holds NAME/VERSION/model.onnx.
+    /// A folder that holds NAME/VERSION/model.onnx, or `s3://BUCKET/PREFIX`.
     package var repository = "./models"
     /// How often the folder is looked at for changes; zero: at start only.
     package var poll = Nanoseconds.seconds(30)
     /// Whether a version without a manifest.json does not exist.
     package var requiresManifest = false
     package var trial = TrialSettings()
+    package var bucket = BucketSettings()
+    package var cache = CacheSettings()
     /// What is wanted of some models' memory; of several rules that name a model the first counts.
     package var rules: [ModelRule] = []
 
@@ -67,6 +69,33 @@ package struct TrialSettings: Sendable, Equatable {
     /// Zero: no trial.
     package var time = Nanoseconds.seconds(30)
     package var memory = 2 << 30
+
+    package init() {}
+}
+
+/// `models.s3`: how a bucket is reached.
+package struct BucketSettings: Sendable, Equatable {
+    /// `https://HOST:PORT`; nil: Amazon's, of the region.
+    package var endpoint: String?
+    package var region = "us-east-1"
+    /// HOST/BUCKET/KEY instead of BUCKET.HOST/KEY.
+    package var usesPathStyle = true
+    /// PEM; nil: the system's authorities.
+    package var authority: String?
+    package var accessKeyFile: String?
+    package var secretKeyFile: String?
+    package var sessionTokenFile: String?
+    /// The section of the shared AWS credentials file.
+    package var profile: String?
+
+    package init() {}
+}
+
+/// `models.cache`: where a bucket's models are kept once they were called.
+package struct CacheSettings: Sendable, Equatable {
+    /// Nil: `cache` in the state folder.
+    package var path: String?
+    package var bytes = 20 << 30
 
     package init() {}
 }

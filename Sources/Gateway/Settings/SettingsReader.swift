@@ -274,6 +274,18 @@ extension SettingsReader {
                 "tls.client_ca", "",
                 "is missing: tls.client_certificates is \(tls.clientCertificates.rawValue)")
         }
+        let bucket = settings.models.bucket
+        if (bucket.accessKeyFile == nil) != (bucket.secretKeyFile == nil) {
+            let missing =
+                bucket.accessKeyFile == nil
+                ? "models.s3.access_key_file" : "models.s3.secret_key_file"
+            if sources.find(missing, isList: false) == nil {
+                fault(
+                    missing, "",
+                    "is missing: models.s3.access_key_file and models.s3.secret_key_file go together"
+                )
+            }
+        }
         let limits = settings.limits
         atMost(
             "limits.deadline", limits.deadlineDefault <= limits.deadlineMaximum,
@@ -296,6 +308,10 @@ extension SettingsReader {
             ("tls.certificate", settings.tls.certificate), ("tls.key", settings.tls.key),
             ("tls.client_ca", settings.tls.clientAuthority),
             ("engine.library", settings.engine.library),
+            ("models.s3.ca", settings.models.bucket.authority),
+            ("models.s3.access_key_file", settings.models.bucket.accessKeyFile),
+            ("models.s3.secret_key_file", settings.models.bucket.secretKeyFile),
+            ("models.s3.session_token_file", settings.models.bucket.sessionTokenFile),
         ]
         for (number, issuer) in settings.auth.issuers.enumerated() {
             named.append(("auth.issuers.\(number).ca", issuer.authority))

@@ -42,6 +42,7 @@ final class Versions: Sendable {
         var fleet: Fleet
         var loop: any EventLoop
         var desk: NIOLoopBound<LoopDesk>
+        var repository: any ModelRepository
     }
 
     let registry: Registry
@@ -71,11 +72,16 @@ final class Versions: Sendable {
     }
 
     /// From now on trials can run.
-    func start(_ fleet: Fleet, on loop: any EventLoop) async throws {
+    func start(
+        _ fleet: Fleet, on loop: any EventLoop, repository: any ModelRepository
+    ) async throws {
         let desk = try await loop.submit {
             NIOLoopBound(fleet.desk(on: loop), eventLoop: loop)
         }.get()
-        state.withLock { $0.bench = Bench(fleet: fleet, loop: loop, desk: desk) }
+        state.withLock {
+            $0.bench = Bench(
+                fleet: fleet, loop: loop, desk: desk, repository: repository)
+        }
         tryNext()
     }
 
@@ -290,7 +296,7 @@ final class Versions: Sendable {
             guard poolState == .active else { return done(.failure(Versions.stopping)) }
             let cases: [GoldenCase]
             do throws(ModelFault) {
-                cases = try FolderRepository.goldenCases(of: entry)
+                cases = try bench.repository.goldenCases(of: entry)
             } catch {
                 return done(.failure(entry.brokenFailure(error.message)))
             }

@@ -82,11 +82,14 @@ final class TestGateway: @unchecked Sendable {
     }
 
     /// Starts a gateway and waits for its ready line.
+    /// - Parameter prefix: a program that becomes the gateway, and its arguments: a shell with limits, for example.
     static func start(
-        in folder: URL, models: String, settings: String?, environment: [String: String]
+        in folder: URL, models: String, settings: String?, environment: [String: String],
+        prefix: [String] = []
     ) async throws -> TestGateway {
         var arguments = [
-            "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--models", models,
+            Paths.binary, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--models",
+            models,
             "--state", folder.appending(path: "state").path,
         ]
         if let settings {
@@ -95,8 +98,9 @@ final class TestGateway: @unchecked Sendable {
             arguments += ["--config", file.path]
         }
         let process = Process()
-        process.executableURL = URL(filePath: Paths.binary)
-        process.arguments = arguments
+        let words = prefix + arguments
+        process.executableURL = URL(filePath: words[0])
+        process.arguments = Array(words.dropFirst())
         // Most tests' models have no manifest, and one never ends; TrialTests asks for the default.
         process.environment = ProcessInfo.processInfo.environment
             .merging(["SLUICE_MODELS_TRIAL_TIME": "0"]) { $1 }.merging(environment) { $1 }
