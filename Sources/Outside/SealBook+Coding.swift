@@ -49,8 +49,11 @@ extension SealBook {
             lines.append(line)
         }
         let page = Page(format: SealBook.format, files: lines.reversed())
+        let encoder = JSONEncoder()
+        // The same book is the same file.
+        encoder.outputFormatting = .sortedKeys
         // Numbers and texts only: there is nothing in it that JSON does not have.
-        guard let json = try? JSONEncoder().encode(page) else { return [] }
+        guard let json = try? encoder.encode(page) else { return [] }
         return Array((Cryptography.hex(Cryptography.sha256(Array(json))) + "\n").utf8) + json
     }
 

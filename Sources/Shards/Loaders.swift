@@ -266,7 +266,14 @@ final class Loaders: Sendable {
             switch waiter {
             case .run(let run):
                 guard run.grant(awake, now: now) else { continue }
-                if run.onlyWakes { run.endWake() } else { ready.append(run) }
+                if run.onlyWakes {
+                    run.endWake()
+                } else {
+                    // The first run of mapped weights reads them.
+                    run.tell(
+                        Progress(state: .warming, remaining: resident.entry.measured.firstRun))
+                    ready.append(run)
+                }
             case .notice(let notice):
                 Lease(granted: awake, by: resident).end()
                 notice.done(.success(()))

@@ -201,13 +201,49 @@ import Testing
                     "models", "refresh", "--json", "--endpoint", gateway.endpoint, "--ca",
                     gateway.ca, environment: ["SLUICE_TOKEN": admin])
                 #expect(said.status == 0, "\(said.error)")
-                #expect(said.output.contains("\"versions\" : 3"), "\(said.output)")
+                #expect(said.output.contains("\"versions\":3"), "\(said.output)")
                 let caller = try await gateway.token(scope: "infer:* models:read", name: "caller")
                 let refused = try await Command.run(
                     "models", "refresh", "--endpoint", gateway.endpoint, "--ca", gateway.ca,
                     environment: ["SLUICE_TOKEN": caller])
                 #expect(refused.status == 77, "\(refused.error)")
             }
+        }
+    }
+
+    @Test func anImportGoesStraightIntoTheBucket() async throws {
+        try await store.start()
+        try await store.publish("near", to: "import")
+        try await withTemporaryFolder { folder in
+            let settings = folder.appending(path: "import.yaml")
+            try store.settings().write(to: settings, atomically: true, encoding: .utf8)
+            try await withGateway("import", in: folder) { gateway in
+                let place = "s3://\(BucketServer.bucket)/import"
+                for version in 1...2 {
+                    let done = try await Command.run(
+                        "models", "import", ImportTests.fixture("linear.onnx"), "--name", "line",
+                        "--models", place, "--config", settings.path, "--json",
+                        environment: BucketServer.keys)
+                    #expect(try ImportTests.Report.of(done).version == version)
+                }
+                let taken = try await Command.run(
+                    "models", "import", ImportTests.fixture("linear.onnx"), "--name", "line",
+                    "--version", "2", "--models", place, "--config", settings.path,
+                    environment: BucketServer.keys)
+                #expect(taken.status == 65 && taken.error.contains("is there already"))
+                let admin = try await gateway.token(scope: "admin")
+                try await gateway.withClient(token: admin) { client in
+                    try await client.refresh()
+                    try await client.load("line")
+                    let shown = try await client.metadata(of: "line")
+                    #expect(shown.versions == ["1", "2"])
+                }
+            }
+            let refused = try await Command.run(
+                "models", "import", ImportTests.fixture("linear.onnx"), "--name", "line",
+                "--models", "s3://\(BucketServer.bucket)/import", "--config", settings.path,
+                environment: BucketServer.keys.merging(["AWS_SECRET_ACCESS_KEY": "wrong"]) { $1 })
+            #expect(refused.status == 69 && refused.error.contains("models.s3"), "\(refused.error)")
         }
     }
 

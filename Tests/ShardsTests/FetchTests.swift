@@ -125,7 +125,7 @@ private final class Bench {
         bench.fetcher.end(entry)
         bench.settle()
         #expect(first.succeeded && second.succeeded)
-        #expect(first.all.progress == [.queued, .fetching, .loading])
+        #expect(first.all.progress == [.queued, .fetching, .loading, .warming])
         #expect(first.all.timing.cold)
         #expect(bench.engine.count.loads == 2)
     }

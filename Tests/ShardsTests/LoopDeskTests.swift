@@ -95,7 +95,7 @@ private final class Bench {
         #expect(ear.succeeded)
         #expect(ear.all.timing.cold)
         #expect(ear.all.timing.load == .milliseconds(30))
-        #expect(ear.all.progress == [.queued, .loading])
+        #expect(ear.all.progress == [.queued, .loading, .warming])
         #expect(ear.all.disorder == 0)
         let second = bench.call(entry).ear
         bench.settle()

@@ -84,6 +84,7 @@ import Testing
         let model = entry(ModelLimits(concurrency: 1))
         counter.wake(model)
         let ears = (0..<4).map { _ in counter.call(model) }
+        counter.loop.run()
         let failure = try #require(ears[3].failure)
         #expect(failure.code == .resourceExhausted && failure.reason == .queueFull)
         #expect(failure.message.contains("limits.concurrency"))

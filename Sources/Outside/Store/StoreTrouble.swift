@@ -4,6 +4,7 @@ import AsyncHTTPClient
 package import Contract
 import Foundation
 import NIOCore
+import NIOHTTP1
 
 /// Everything that is not the answer asked for.
 package enum StoreTrouble: Error, Sendable, Equatable {
@@ -39,6 +40,9 @@ package enum StoreTrouble: Error, Sendable, Equatable {
             case is CancellationError: .cancelled
             case let error as HTTPClientError: StoreTrouble.translated(error)
             case let error as IOError where [ECONNRESET, EPIPE].contains(error.errnoCode): .cut
+            // A connection that ends before the body does.
+            case let error as HTTPParserError where error == .invalidEOFState: .cut
+            case let error as ChannelError where error == .eof || error == .inputClosed: .cut
             default: .unreachable(String(String(describing: error).prefix(256)))
             }
     }

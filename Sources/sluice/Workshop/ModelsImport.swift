@@ -1,8 +1,9 @@
-// `sluice models import|verify|remove`: versions of models in a folder, without a gateway.
+// `sluice models import|verify|remove`: versions of models in a folder or a bucket, without a gateway.
 
 import ArgumentParser
 import Contract
 import Foundation
+import Gateway
 import Workshop
 
 /// Limits of the children that open files nobody has vouched for.
@@ -80,7 +81,14 @@ extension Models {
         @Option(help: "The model's name.") var name: String
         @Option(help: "The version, a positive whole number; without it the next one.")
         var version: String?
-        @Option(help: ArgumentHelp("Where it goes.", valueName: "folder")) var models = "./models"
+        @Option(
+            help: ArgumentHelp(
+                "Where it goes: a folder, or s3://BUCKET/PREFIX.", valueName: "place"))
+        var models = "./models"
+        @Option(
+            help: ArgumentHelp(
+                "The gateway's settings, which say how a bucket is reached.", valueName: "file"))
+        var config: String?
         @Option(
             help: ArgumentHelp(
                 """
@@ -117,14 +125,16 @@ extension Models {
                 request.tolerance = tolerance
                 request.pythonEnvironment =
                     pythonEnvironment ?? environment["SLUICE_PYTHON_ENVIRONMENT"]
-                let target = try ModelsPlace.target(models)
-                let asked = request
+                let (asked, place, config) = (request, models, config)
                 let report = try await OwnThread.run { () throws(GatewayError) in
-                    let progress = ProgressLines(isTerminal: ProgressLines.isTerminal)
-                    return try Importer(
-                        asked, to: target, program: .current(), environment: environment,
-                        tell: { progress.show($0) }
-                    ).run()
+                    try ImportPlace.with(place, settings: config, environment: environment) {
+                        target throws(GatewayError) in
+                        let progress = ProgressLines(isTerminal: ProgressLines.isTerminal)
+                        return try Importer(
+                            asked, to: target, program: .current(), environment: environment,
+                            tell: { progress.show($0) }
+                        ).run()
+                    }
                 }
                 if json { return try printJSON(report) }
                 for line in report.lines { print(line) }
@@ -197,16 +207,8 @@ extension Models {
     }
 }
 
-/// The folder or bucket that `--models` names, and names in it.
+/// Names as the commands take them.
 enum ModelsPlace {
-    static func target(_ text: String) throws -> any ImportTarget {
-        guard !text.hasPrefix("s3://") else {
-            throw CommandFailure(
-                .usage, "--models \(text): only folders take imports; copy the version from one")
-        }
-        return FolderTarget(path: text)
-    }
-
     static func names(_ name: String, _ version: String?) throws -> (ModelName, ModelVersion?) {
         guard let checked = ModelName(name) else {
             throw CommandFailure(.data, "'\(name)' is no model name")
