@@ -152,8 +152,8 @@ struct Rooms: Sendable {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
             state: settings.state,
-            // Shards, loaders, and the desks of the event loops.
-            threads: shards.count + shards.loaders + System.coreCount,
+            // Shards, loaders, the promoter, the desks of the event loops and that of trials.
+            threads: shards.count + shards.loaders + 1 + System.coreCount + 1,
             now: Int64(Date().timeIntervalSince1970), logger: logger)
         let versions = try Versions.open(
             state: settings.state, registry: registry, fence: fence, logger: logger)

@@ -187,6 +187,55 @@ import Testing
         }
     }
 
+    /// A load is noted as a run is: iris with a gigabyte beside it, whose checksum takes a while.
+    @Test func whoIsBeingLoadedIsSuspectedToo() async throws {
+        try await withTemporaryFolder { folder in
+            let store = folder.appending(path: "models")
+            try VersionedModel.put(store, 1)
+            let version = store.appending(path: "iris/1")
+            let padding = version.appending(path: "padding.bin")
+            try Data().write(to: padding)
+            let file = try FileHandle(forWritingTo: padding)
+            try file.truncate(atOffset: 1 << 30)
+            try file.close()
+            let manifest = version.appending(path: "manifest.json")
+            let sha256 = String(repeating: "0", count: 64)
+            let line = #"{"name": "padding.bin", "sha256": "\#(sha256)", "bytes": \#(1 << 30)}, "#
+            let text = try String(contentsOf: manifest, encoding: .utf8)
+            let list = text.firstRange(of: #/"files": \[\s*/#)
+            let files = try #require(list)
+            try (text[..<files.upperBound] + line + text[files.upperBound...])
+                .write(to: manifest, atomically: true, encoding: .utf8)
+            let first = try await TestGateway.start(
+                in: folder, models: store.path, settings: nil, environment: [:])
+            let token = try await first.token(scope: "admin", name: "first")
+            try await first.withClient(token: token) { client in
+                async let call = failure {
+                    _ = try await client.infer("iris", inputs: TokenTests.iris())
+                }
+                try await eventually("the journal says that it is loaded") {
+                    let journal = try Data(
+                        contentsOf: URL(filePath: first.state + "/fence.journal"))
+                    return stride(from: 64, to: journal.count, by: 256).contains {
+                        journal[$0] & 3 == 1 && journal[$0 + 64] == UInt8(ascii: "i")
+                    }
+                }
+                first.signal(SIGKILL)
+                _ = try await first.ended()
+                _ = try await call
+            }
+            let second = try await TestGateway.start(
+                in: folder, models: store.path, settings: nil, environment: [:])
+            try await second.withClient(
+                token: try await second.token(scope: "admin", name: "second")
+            ) { client in
+                let account = try await client.account("iris")
+                #expect(account.first?.strikes == 1)
+            }
+            #expect(try await second.stop() == 0)
+        }
+    }
+
     @Test func changedFilesAreAnotherModel() async throws {
         try await withModels { folder, store in
             try await crash(folder, store, by: SIGKILL)
