@@ -217,7 +217,7 @@ import Testing
             try Data().write(to: log)
             process.standardError = try FileHandle(forWritingTo: log)
             process.standardOutput = FileHandle.nullDevice
-            try process.run()
+            try Spawning.start(process)
             try await eventually(within: 30, "the step \(step)") {
                 try String(contentsOf: log, encoding: .utf8).contains("\(step) ")
                     || !process.isRunning
@@ -251,7 +251,7 @@ import Testing
             ]
             process.standardError = FileHandle.nullDevice
             process.standardOutput = FileHandle.nullDevice
-            try process.run()
+            try Spawning.start(process)
             defer { kill(process.processIdentifier, SIGKILL) }
             func hidden() throws -> [String] {
                 guard FileManager.default.fileExists(atPath: models.path) else { return [] }

@@ -81,7 +81,7 @@ import Testing
             process.standardInput = input
             process.standardOutput = try FileHandle(forWritingTo: out)
             process.standardError = try FileHandle(forWritingTo: out)
-            try process.run()
+            try Spawning.start(process)
             defer { try? input.fileHandleForWriting.close() }
             try await eventually(within: 60, "the authorization server is ready") {
                 let text = try String(contentsOf: out, encoding: .utf8)

@@ -60,7 +60,7 @@ final class BucketServer: Sendable {
         process.standardInput = input
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: output)
-        try process.run()
+        try Spawning.start(process)
         state.withLock {
             $0.port = port
             $0.folder = folder

@@ -31,7 +31,7 @@ struct Command: Sendable {
             for file in files { try Data().write(to: file) }
             process.standardOutput = try FileHandle(forWritingTo: files[0])
             process.standardError = try FileHandle(forWritingTo: files[1])
-            try process.run()
+            try Spawning.start(process)
             do {
                 try await eventually(within: seconds, "the end of \(program) \(arguments)") {
                     !process.isRunning

@@ -110,7 +110,7 @@ final class TestGateway: @unchecked Sendable {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: out)
         process.standardError = try FileHandle(forWritingTo: log)
-        try process.run()
+        try Spawning.start(process)
         do {
             var ready = ""
             try await eventually(within: 60, "the gateway's ready line") {
