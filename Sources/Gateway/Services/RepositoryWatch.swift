@@ -126,6 +126,7 @@ final class RepositoryWatch: Service {
                 return now
             }
             if let due, due <= now { bell.yield() }
+            // A second at most: a look that ends meanwhile may be due again sooner. Ends with the service.
             let pause = min(due?.since(now) ?? .seconds(1), .seconds(1))
             do {
                 try await Task.sleep(

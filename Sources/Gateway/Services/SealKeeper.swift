@@ -46,6 +46,7 @@ struct SealKeeper: Service {
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
                 do {
+                    // The timer of a service, cancelled when it stops.
                     try await Task.sleep(for: SealKeeper.interval)
                     await keep()
                 } catch {
