@@ -42,6 +42,11 @@ let configuration: Target.Dependency = .product(
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+/// Signed tokens and keys of other issuers: leave it out with `--disable-default-traits` to build a third faster.
+let jwt: Target.Dependency = .product(
+    name: "JWTKit", package: "jwt-kit", condition: .when(traits: ["JWT"]))
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
@@ -60,6 +65,12 @@ let package = Package(
         .executable(name: "sluice", targets: ["sluice"]),
         .library(name: "SluiceClient", targets: ["SluiceClient"]),
     ],
+    traits: [
+        .trait(
+            name: "JWT",
+            description: "Issuers without introspection (JWKS), signed answers, private_key_jwt."),
+        .default(enabledTraits: ["JWT"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -73,6 +84,12 @@ let package = Package(
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // The JSON bridge's server, behind our own TLS. Its settings come from us, not from swift-configuration.
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1",
+            traits: ["FullFoundation"]),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
@@ -108,7 +125,7 @@ let package = Package(
             "Outside",
             [
                 "Contract", "TLS", "Catalogue", "Files", httpClient, nio, posix, nioSSL, http,
-                logging,
+                logging, jwt,
             ]),
 
         // Import: the converter's own files are readable ones, carried in the binary.
@@ -130,7 +147,7 @@ let package = Package(
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
                 "BinaryDoor", "Issuer", "Outside", "Workshop", nio, posix, http, logging, lifecycle,
                 unixSignals,
-                "Files", configuration, yaml,
+                "Files", configuration, yaml, hummingbird,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
         .target(

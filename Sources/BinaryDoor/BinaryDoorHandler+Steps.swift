@@ -163,8 +163,8 @@ extension BinaryDoorHandler {
         }
         let call = Call(
             method: method, model: header.model, version: header.modelVersion, arrived: now,
-            deadline: deadline, wantsProgress: header.wantsProgress, trace: header.trace,
-            token: header.token,
+            deadline: deadline, wantsProgress: header.wantsProgress,
+            priority: Priority(header: header.priority), trace: header.trace, token: header.token,
             body: InferenceBody(method: method, message: message, limits: limits))
         let handle = session.begin(call, exchange: exchange)
         guard exchange.state != .done else { return }

@@ -26,6 +26,8 @@ final class DoorExchange: Exchange {
     private var isCancelled = false
     /// Said to the caller in place of whatever the walk says.
     var overruled: CallFailure?
+    /// Told with the answer.
+    private(set) var allowance: Allowance?
     /// A message of a stream is out or waits.
     var hasSent = false
 
@@ -47,6 +49,8 @@ final class DoorExchange: Exchange {
         guard state == .open, wantsProgress, overruled == nil else { return }
         door.progress(progress, of: self)
     }
+
+    func allow(_ allowance: Allowance) { self.allowance = allowance }
 
     func send(_ message: Answer) {
         guard state == .open, overruled == nil else { return }

@@ -38,6 +38,8 @@ package struct Call: Sendable {
     /// Already bounded by ``Limits/deadlineMaximum``.
     package var deadline: Instant
     package var wantsProgress: Bool
+    /// What the caller asked for; its plan may know better.
+    package var priority: Priority
     package var trace: TraceContext?
     /// The token of another caller on whose behalf this one call is made; nil for the connection's own.
     package var token: Secret?
@@ -45,9 +47,10 @@ package struct Call: Sendable {
 
     package init(
         method: Method, model: String, version: String, arrived: Instant, deadline: Instant,
-        wantsProgress: Bool = false, trace: TraceContext? = nil, token: Secret? = nil,
-        body: any CallBody
+        wantsProgress: Bool = false, priority: Priority = .interactive,
+        trace: TraceContext? = nil, token: Secret? = nil, body: any CallBody
     ) {
+        self.priority = priority
         self.method = method
         self.model = model
         self.version = version

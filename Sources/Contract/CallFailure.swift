@@ -76,6 +76,13 @@ package struct Reason: RawRepresentable, Sendable, Hashable {
     package static let stopping = Reason("STOPPING")
     package static let unknownMethod = Reason("UNKNOWN_METHOD")
     package static let memoryLimit = Reason("MEMORY_LIMIT")
+    package static let rateLimit = Reason("RATE_LIMIT")
+    package static let concurrencyLimit = Reason("CONCURRENCY_LIMIT")
+    package static let bytesLimit = Reason("BYTES_LIMIT")
+    package static let quotaDay = Reason("QUOTA_DAY")
+    package static let quotaMonth = Reason("QUOTA_MONTH")
+    package static let tooManyTokens = Reason("TOO_MANY_TOKENS")
+    package static let certificateMissing = Reason("CERTIFICATE_MISSING")
     package static let storeUnavailable = Reason("STORE_UNAVAILABLE")
     package static let cacheLimit = Reason("CACHE_LIMIT")
     package static let cacheUnwritable = Reason("CACHE_UNWRITABLE")
@@ -91,11 +98,14 @@ package struct CallFailure: Error, Sendable, Equatable {
     package var notStarted: Bool
     /// When trying again makes sense; nil when nothing is known.
     package var retryAfter: Nanoseconds?
+    /// The rule that decided, for the audit log; callers never see it.
+    package var rule: String
 
     package init(
         _ code: StatusCode, _ reason: Reason = .none, _ message: String, notStarted: Bool = false,
-        retryAfter: Nanoseconds? = nil
+        retryAfter: Nanoseconds? = nil, rule: String = ""
     ) {
+        self.rule = rule
         self.code = code
         self.reason = reason
         self.message = message

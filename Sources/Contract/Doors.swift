@@ -7,6 +7,8 @@ package import NIOCore
 /// connection's event loop; `finish` exactly once, possibly before `begin` has returned.
 package protocol Exchange: AnyObject {
     func progress(_ progress: Progress)
+    /// What the caller's plan has left, to be told with the answer; before `finish`, at most once.
+    func allow(_ allowance: Allowance)
     /// One message of a server stream; `finish` ends the stream.
     func send(_ message: Answer)
     /// The caller's answer. When `workContinues`, the call's slot stays taken until `workEnded` (a run that is
@@ -51,8 +53,15 @@ package struct Peer: Sendable, Hashable {
     package var serverName: String
     /// SHA-256 of the client's certificate (RFC 8705 section 3.1), or empty when there is none.
     package var certificateDigest: [UInt8]
+    /// The subject of that certificate, which the settings' authority has signed (RFC 4514, for example
+    /// `CN=app1,O=Example`), or empty.
+    package var certificateSubject: String
 
-    package init(address: String, serverName: String = "", certificateDigest: [UInt8] = []) {
+    package init(
+        address: String, serverName: String = "", certificateDigest: [UInt8] = [],
+        certificateSubject: String = ""
+    ) {
+        self.certificateSubject = certificateSubject
         self.address = address
         self.serverName = serverName
         self.certificateDigest = certificateDigest

@@ -15,11 +15,16 @@ package struct Identity: Sendable, Equatable {
     /// SHA-256 of the client certificate the token is bound to (`cnf.x5t#S256`, RFC 8705 section 3.1), or
     /// empty when it is bound to none.
     package var certificateDigest: [UInt8]
+    /// Further claims that are text or lists of text, for the policy's rules; at most ``claimsMax`` of them.
+    package var claims: [String: [String]]
+
+    package static let claimsMax = 32
 
     package init(
         issuer: String, client: String, subject: String, scopes: [String],
-        validFor: Nanoseconds?, certificateDigest: [UInt8] = []
+        validFor: Nanoseconds?, certificateDigest: [UInt8] = [], claims: [String: [String]] = [:]
     ) {
+        self.claims = claims
         self.issuer = issuer
         self.client = client
         self.subject = subject
