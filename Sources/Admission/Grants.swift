@@ -16,6 +16,8 @@ package struct Grants: Sendable, Equatable {
         package static let modelsAdmin = Rights(rawValue: 2)
         /// `tokens:admin`: create, list and revoke tokens of the embedded issuer.
         package static let tokensAdmin = Rights(rawValue: 4)
+        /// `admin`: have the settings read again.
+        package static let gatewayAdmin = Rights(rawValue: 8)
     }
 
     /// The most patterns of one token; further ones grant nothing.
@@ -42,7 +44,7 @@ package struct Grants: Sendable, Equatable {
         case .modelsAdmin: rights.formUnion([.modelsRead, .modelsAdmin])
         case .tokensAdmin: rights.insert(.tokensAdmin)
         case .admin:
-            rights.formUnion([.modelsRead, .modelsAdmin, .tokensAdmin])
+            rights.formUnion([.modelsRead, .modelsAdmin, .tokensAdmin, .gatewayAdmin])
             infersEverything = true
         case .infer(.every): infersEverything = true
         case .infer(let pattern):
@@ -106,7 +108,11 @@ extension Grants {
             return rights.contains(.modelsRead) ? .allowed : .missing(scope: "models:read")
         case .repositoryLoad, .repositoryUnload, .modelControl, .modelAlias:
             return rights.contains(.modelsAdmin) ? .allowed : .missing(scope: "models:admin")
-        case .serverMetadata, .serverReady, .healthWatch:
+        case .gatewayControl:
+            // Either of its actions; which of them is looked at when the message is read.
+            return rights.contains(.tokensAdmin) || rights.contains(.gatewayAdmin)
+                ? .allowed : .missing(scope: "admin")
+        case .serverMetadata, .serverReady, .healthWatch, .accessCheck:
             return .allowed
         }
     }

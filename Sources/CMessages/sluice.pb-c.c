@@ -1042,6 +1042,231 @@ void   sluice__v1__model_alias_response__free_unpacked
   assert(message->base.descriptor == &sluice__v1__model_alias_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   sluice__v1__gateway_control_request__init
+                     (Sluice__V1__GatewayControlRequest         *message)
+{
+  static const Sluice__V1__GatewayControlRequest init_value = SLUICE__V1__GATEWAY_CONTROL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__gateway_control_request__get_packed_size
+                     (const Sluice__V1__GatewayControlRequest *message)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__gateway_control_request__pack
+                     (const Sluice__V1__GatewayControlRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__gateway_control_request__pack_to_buffer
+                     (const Sluice__V1__GatewayControlRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__GatewayControlRequest *
+       sluice__v1__gateway_control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__GatewayControlRequest *)
+     protobuf_c_message_unpack (&sluice__v1__gateway_control_request__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__gateway_control_request__free_unpacked
+                     (Sluice__V1__GatewayControlRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__gateway_control_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__gateway_control_response__init
+                     (Sluice__V1__GatewayControlResponse         *message)
+{
+  static const Sluice__V1__GatewayControlResponse init_value = SLUICE__V1__GATEWAY_CONTROL_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__gateway_control_response__get_packed_size
+                     (const Sluice__V1__GatewayControlResponse *message)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__gateway_control_response__pack
+                     (const Sluice__V1__GatewayControlResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__gateway_control_response__pack_to_buffer
+                     (const Sluice__V1__GatewayControlResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__gateway_control_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__GatewayControlResponse *
+       sluice__v1__gateway_control_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__GatewayControlResponse *)
+     protobuf_c_message_unpack (&sluice__v1__gateway_control_response__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__gateway_control_response__free_unpacked
+                     (Sluice__V1__GatewayControlResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__gateway_control_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__setting_change__init
+                     (Sluice__V1__SettingChange         *message)
+{
+  static const Sluice__V1__SettingChange init_value = SLUICE__V1__SETTING_CHANGE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__setting_change__get_packed_size
+                     (const Sluice__V1__SettingChange *message)
+{
+  assert(message->base.descriptor == &sluice__v1__setting_change__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__setting_change__pack
+                     (const Sluice__V1__SettingChange *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__setting_change__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__setting_change__pack_to_buffer
+                     (const Sluice__V1__SettingChange *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__setting_change__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__SettingChange *
+       sluice__v1__setting_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__SettingChange *)
+     protobuf_c_message_unpack (&sluice__v1__setting_change__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__setting_change__free_unpacked
+                     (Sluice__V1__SettingChange *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__setting_change__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__access_check_request__init
+                     (Sluice__V1__AccessCheckRequest         *message)
+{
+  static const Sluice__V1__AccessCheckRequest init_value = SLUICE__V1__ACCESS_CHECK_REQUEST__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__access_check_request__get_packed_size
+                     (const Sluice__V1__AccessCheckRequest *message)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__access_check_request__pack
+                     (const Sluice__V1__AccessCheckRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__access_check_request__pack_to_buffer
+                     (const Sluice__V1__AccessCheckRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__AccessCheckRequest *
+       sluice__v1__access_check_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__AccessCheckRequest *)
+     protobuf_c_message_unpack (&sluice__v1__access_check_request__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__access_check_request__free_unpacked
+                     (Sluice__V1__AccessCheckRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__access_check_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   sluice__v1__access_check_response__init
+                     (Sluice__V1__AccessCheckResponse         *message)
+{
+  static const Sluice__V1__AccessCheckResponse init_value = SLUICE__V1__ACCESS_CHECK_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t sluice__v1__access_check_response__get_packed_size
+                     (const Sluice__V1__AccessCheckResponse *message)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t sluice__v1__access_check_response__pack
+                     (const Sluice__V1__AccessCheckResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t sluice__v1__access_check_response__pack_to_buffer
+                     (const Sluice__V1__AccessCheckResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &sluice__v1__access_check_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Sluice__V1__AccessCheckResponse *
+       sluice__v1__access_check_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Sluice__V1__AccessCheckResponse *)
+     protobuf_c_message_unpack (&sluice__v1__access_check_response__descriptor,
+                                allocator, len, data);
+}
+void   sluice__v1__access_check_response__free_unpacked
+                     (Sluice__V1__AccessCheckResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &sluice__v1__access_check_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor sluice__v1__client_hello__field_descriptors[5] =
 {
   {
@@ -3143,7 +3368,396 @@ const ProtobufCMessageDescriptor sluice__v1__model_alias_response__descriptor =
   (ProtobufCMessageInit) sluice__v1__model_alias_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[15] =
+static const ProtobufCEnumValue sluice__v1__gateway_control_request__action__enum_values_by_number[3] =
+{
+  { "ACTION_UNSPECIFIED", "SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED", 0 },
+  { "ACTION_RELOAD", "SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_RELOAD", 1 },
+  { "ACTION_PURGE_TOKENS", "SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_PURGE_TOKENS", 2 },
+};
+static const ProtobufCIntRange sluice__v1__gateway_control_request__action__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex sluice__v1__gateway_control_request__action__enum_values_by_name[3] =
+{
+  { "ACTION_PURGE_TOKENS", 2 },
+  { "ACTION_RELOAD", 1 },
+  { "ACTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor sluice__v1__gateway_control_request__action__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "sluice.v1.GatewayControlRequest.Action",
+  "Action",
+  "Sluice__V1__GatewayControlRequest__Action",
+  "sluice.v1",
+  3,
+  sluice__v1__gateway_control_request__action__enum_values_by_number,
+  3,
+  sluice__v1__gateway_control_request__action__enum_values_by_name,
+  1,
+  sluice__v1__gateway_control_request__action__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__gateway_control_request__field_descriptors[4] =
+{
+  {
+    "action",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__GatewayControlRequest, action),
+    &sluice__v1__gateway_control_request__action__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "subject",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__GatewayControlRequest, subject),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__GatewayControlRequest, client),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "token",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__GatewayControlRequest, token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__gateway_control_request__field_indices_by_name[] = {
+  0,   /* field[0] = action */
+  2,   /* field[2] = client */
+  1,   /* field[1] = subject */
+  3,   /* field[3] = token */
+};
+static const ProtobufCIntRange sluice__v1__gateway_control_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor sluice__v1__gateway_control_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.GatewayControlRequest",
+  "GatewayControlRequest",
+  "Sluice__V1__GatewayControlRequest",
+  "sluice.v1",
+  sizeof(Sluice__V1__GatewayControlRequest),
+  4,
+  sluice__v1__gateway_control_request__field_descriptors,
+  sluice__v1__gateway_control_request__field_indices_by_name,
+  1,  sluice__v1__gateway_control_request__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__gateway_control_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__gateway_control_response__field_descriptors[2] =
+{
+  {
+    "changes",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Sluice__V1__GatewayControlResponse, n_changes),
+    offsetof(Sluice__V1__GatewayControlResponse, changes),
+    &sluice__v1__setting_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "purged",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__GatewayControlResponse, purged),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__gateway_control_response__field_indices_by_name[] = {
+  0,   /* field[0] = changes */
+  1,   /* field[1] = purged */
+};
+static const ProtobufCIntRange sluice__v1__gateway_control_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor sluice__v1__gateway_control_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.GatewayControlResponse",
+  "GatewayControlResponse",
+  "Sluice__V1__GatewayControlResponse",
+  "sluice.v1",
+  sizeof(Sluice__V1__GatewayControlResponse),
+  2,
+  sluice__v1__gateway_control_response__field_descriptors,
+  sluice__v1__gateway_control_response__field_indices_by_name,
+  1,  sluice__v1__gateway_control_response__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__gateway_control_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__setting_change__field_descriptors[3] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__SettingChange, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "was",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__SettingChange, was),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "now",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__SettingChange, now),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__setting_change__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  2,   /* field[2] = now */
+  1,   /* field[1] = was */
+};
+static const ProtobufCIntRange sluice__v1__setting_change__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor sluice__v1__setting_change__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.SettingChange",
+  "SettingChange",
+  "Sluice__V1__SettingChange",
+  "sluice.v1",
+  sizeof(Sluice__V1__SettingChange),
+  3,
+  sluice__v1__setting_change__field_descriptors,
+  sluice__v1__setting_change__field_indices_by_name,
+  1,  sluice__v1__setting_change__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__setting_change__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__access_check_request__field_descriptors[1] =
+{
+  {
+    "method",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckRequest, method),
+    &sluice__v1__method__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__access_check_request__field_indices_by_name[] = {
+  0,   /* field[0] = method */
+};
+static const ProtobufCIntRange sluice__v1__access_check_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor sluice__v1__access_check_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.AccessCheckRequest",
+  "AccessCheckRequest",
+  "Sluice__V1__AccessCheckRequest",
+  "sluice.v1",
+  sizeof(Sluice__V1__AccessCheckRequest),
+  1,
+  sluice__v1__access_check_request__field_descriptors,
+  sluice__v1__access_check_request__field_indices_by_name,
+  1,  sluice__v1__access_check_request__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__access_check_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor sluice__v1__access_check_response__field_descriptors[8] =
+{
+  {
+    "allowed",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, allowed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rule",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, rule),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "plan",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, plan),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "why",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, why),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "issuer",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, issuer),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, client),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "subject",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__AccessCheckResponse, subject),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scopes",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Sluice__V1__AccessCheckResponse, n_scopes),
+    offsetof(Sluice__V1__AccessCheckResponse, scopes),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__v1__access_check_response__field_indices_by_name[] = {
+  0,   /* field[0] = allowed */
+  5,   /* field[5] = client */
+  4,   /* field[4] = issuer */
+  2,   /* field[2] = plan */
+  1,   /* field[1] = rule */
+  7,   /* field[7] = scopes */
+  6,   /* field[6] = subject */
+  3,   /* field[3] = why */
+};
+static const ProtobufCIntRange sluice__v1__access_check_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 8 }
+};
+const ProtobufCMessageDescriptor sluice__v1__access_check_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "sluice.v1.AccessCheckResponse",
+  "AccessCheckResponse",
+  "Sluice__V1__AccessCheckResponse",
+  "sluice.v1",
+  sizeof(Sluice__V1__AccessCheckResponse),
+  8,
+  sluice__v1__access_check_response__field_descriptors,
+  sluice__v1__access_check_response__field_indices_by_name,
+  1,  sluice__v1__access_check_response__number_ranges,
+  (ProtobufCMessageInit) sluice__v1__access_check_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[17] =
 {
   { "METHOD_UNSPECIFIED", "SLUICE__V1__METHOD__METHOD_UNSPECIFIED", 0 },
   { "METHOD_INFER", "SLUICE__V1__METHOD__METHOD_INFER", 1 },
@@ -3160,12 +3774,16 @@ static const ProtobufCEnumValue sluice__v1__method__enum_values_by_number[15] =
   { "METHOD_MODEL_CONTROL", "SLUICE__V1__METHOD__METHOD_MODEL_CONTROL", 12 },
   { "METHOD_MODEL_ACCOUNT", "SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT", 13 },
   { "METHOD_MODEL_ALIAS", "SLUICE__V1__METHOD__METHOD_MODEL_ALIAS", 14 },
+  { "METHOD_GATEWAY_CONTROL", "SLUICE__V1__METHOD__METHOD_GATEWAY_CONTROL", 15 },
+  { "METHOD_ACCESS_CHECK", "SLUICE__V1__METHOD__METHOD_ACCESS_CHECK", 16 },
 };
 static const ProtobufCIntRange sluice__v1__method__value_ranges[] = {
-{0, 0},{0, 15}
+{0, 0},{0, 17}
 };
-static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[15] =
+static const ProtobufCEnumValueIndex sluice__v1__method__enum_values_by_name[17] =
 {
+  { "METHOD_ACCESS_CHECK", 16 },
+  { "METHOD_GATEWAY_CONTROL", 15 },
   { "METHOD_HEALTH_WATCH", 11 },
   { "METHOD_INFER", 1 },
   { "METHOD_INFER_STREAM", 2 },
@@ -3189,9 +3807,9 @@ const ProtobufCEnumDescriptor sluice__v1__method__descriptor =
   "Method",
   "Sluice__V1__Method",
   "sluice.v1",
-  15,
+  17,
   sluice__v1__method__enum_values_by_number,
-  15,
+  17,
   sluice__v1__method__enum_values_by_name,
   1,
   sluice__v1__method__value_ranges,

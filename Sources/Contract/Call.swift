@@ -16,6 +16,8 @@ package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case modelControl = 12
     case modelAccount = 13
     case modelAlias = 14
+    case gatewayControl = 15
+    case accessCheck = 16
 }
 
 /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, flags.
@@ -82,11 +84,18 @@ package struct Question: Sendable, Equatable {
     package var control: ModelControl?
     /// `ModelAliasRequest`; nil for every other method.
     package var aliasMove: AliasMove?
+    /// `GatewayControlRequest`; nil for every other method.
+    package var order: GatewayOrder?
+    /// `AccessCheckRequest.method`; nil for every other method.
+    package var checked: Method?
 
     package init(
         model: String = "", version: String = "", readyOnly: Bool = false,
-        control: ModelControl? = nil, aliasMove: AliasMove? = nil
+        control: ModelControl? = nil, aliasMove: AliasMove? = nil, order: GatewayOrder? = nil,
+        checked: Method? = nil
     ) {
+        self.order = order
+        self.checked = checked
         self.model = model
         self.version = version
         self.readyOnly = readyOnly
@@ -225,6 +234,8 @@ package enum Answer: Sendable, Equatable {
     /// The fleet, and the models asked for.
     case account(FleetAccount, [ModelAccount])
     case alias(AliasChange)
+    case gateway(GatewayReport)
+    case access(AccessReport)
     /// Load, unload and control: an empty message.
     case done
     /// One message of a health watch: true while the gateway serves.

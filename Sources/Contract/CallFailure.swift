@@ -83,6 +83,7 @@ package struct Reason: RawRepresentable, Sendable, Hashable {
     package static let quotaMonth = Reason("QUOTA_MONTH")
     package static let tooManyTokens = Reason("TOO_MANY_TOKENS")
     package static let certificateMissing = Reason("CERTIFICATE_MISSING")
+    package static let settingsRefused = Reason("SETTINGS_REFUSED")
     package static let storeUnavailable = Reason("STORE_UNAVAILABLE")
     package static let cacheLimit = Reason("CACHE_LIMIT")
     package static let cacheUnwritable = Reason("CACHE_UNWRITABLE")

@@ -15,6 +15,7 @@ extension Journey {
         try check(question)
         let version = call.version.isEmpty ? question.version : call.version
         let registry = visit.walk.registry
+        beginAct(question, version: version, by: credential.identity)
         switch call.method {
         case .infer, .inferStream:
             preconditionFailure("a run is no errand")
@@ -48,6 +49,10 @@ extension Journey {
             end(.success(try account(version: version)))
         case .modelAlias:
             try moveAlias(question.aliasMove)
+        case .gatewayControl:
+            try carryOut(question.order, as: credential)
+        case .accessCheck:
+            end(.success(.access(accessReport(for: question.checked ?? .infer, of: credential))))
         case .healthWatch:
             wait = HealthWatch(journey: self)
         }

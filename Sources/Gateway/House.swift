@@ -28,11 +28,15 @@ package final class House: Sendable {
     private let logger: Logger
     /// No other gateway works on the state folder while this one lives.
     private let lock: FileLock
+    private let reloader: Reloader
+    private let audit: AuditTrail
 
     private init(
         rooms: Rooms, listener: Listener, adminPort: AdminPort, lock: consuming FileLock,
-        logger: Logger
+        reloader: Reloader, audit: AuditTrail, logger: Logger
     ) {
+        self.reloader = reloader
+        self.audit = audit
         self.lock = lock
         self.rooms = rooms
         self.listener = listener
@@ -43,7 +47,8 @@ package final class House: Sendable {
     }
 
     /// Opens the rooms, those behind the door first: when a caller can connect, everything is there.
-    package static func open(_ settings: Settings, logger: Logger) async throws -> House {
+    package static func open(_ reading: SettingsReading, logger: Logger) async throws -> House {
+        let settings = reading.settings
         try StateFolder.prepare(settings.state)
         let lock = try StateFolder.lock(settings.state)
         let tls = try translating { () throws(TLSError) in
@@ -56,7 +61,10 @@ package final class House: Sendable {
                     try TLSServerContext.makeContexts(tls, count: System.coreCount)
                 }),
             group: group)
-        let rooms = try await Rooms.open(settings, group: group, logger: logger)
+        let audit = AuditTrail(settings.audit, state: settings.state, logger: logger)
+        let reloader = Reloader(reading, audit: audit, logger: logger)
+        let rooms = try await Rooms.open(
+            settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin, readiness: rooms.readiness, group: group)
@@ -66,7 +74,8 @@ package final class House: Sendable {
                 limits: settings.limits, readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
             return House(
-                rooms: rooms, listener: listener, adminPort: adminPort, lock: lock, logger: logger)
+                rooms: rooms, listener: listener, adminPort: adminPort, lock: lock,
+                reloader: reloader, audit: audit, logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -79,7 +88,9 @@ package final class House: Sendable {
             configuration: .init(
                 services: [
                     // Stopped from the last to the first.
+                    .init(service: audit, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
+                    .init(service: reloader, successTerminationBehavior: .ignore),
                     .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
                     .init(service: rooms.fetches, successTerminationBehavior: .ignore),
@@ -88,6 +99,9 @@ package final class House: Sendable {
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
         let watch = SignalWatch(
             logger: logger, shutDown: { await group.triggerGracefulShutdown() },
+            reload: { [reloader] in
+                reloader.reload(asked: AuditEvent(act: "config.reload", outcome: .done))
+            },
             leave: { [rooms] in rooms.fence.end() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await watch.run() }
@@ -98,6 +112,7 @@ package final class House: Sendable {
         }
         await rooms.close(logger: logger)
         await adminPort.close()
+        await audit.write()
         logger.info("stopped")
     }
 
@@ -128,7 +143,8 @@ struct Rooms: Sendable {
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
-        _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
+        _ settings: Settings, reloader: Reloader, audit: any AuditLog,
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
         let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
@@ -137,8 +153,8 @@ struct Rooms: Sendable {
             settings, inspector: seals.inspector, group: group, logger: logger)
         do {
             return try await open(
-                settings, source: source, seals: seals, registry: registry, group: group,
-                logger: logger)
+                settings, source: source, seals: seals, registry: registry, reloader: reloader,
+                audit: audit, group: group, logger: logger)
         } catch {
             try await source.close()
             throw error
@@ -147,7 +163,7 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        group: MultiThreadedEventLoopGroup, logger: Logger
+        reloader: Reloader, audit: any AuditLog, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
@@ -179,7 +195,17 @@ struct Rooms: Sendable {
         let readiness = Readiness()
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
-            readiness: readiness, repository: repository, group: group)
+            readiness: readiness, repository: repository, reloader: reloader, audit: audit,
+            group: group)
+        reloader.add(
+            ReloadPart { new, _ in
+                let wishes = MemoryWishes(
+                    ShardSettings(new.shards, new.memory, new.models.rules))
+                return {
+                    fleet.apply(wishes)
+                    repository.look(every: new.models.poll)
+                }
+            })
         fleet.start()
         try await versions.start(fleet, on: group.next(), repository: source.repository)
         return Rooms(

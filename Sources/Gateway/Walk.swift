@@ -19,14 +19,19 @@ package final class Walk: FrontDesk {
     let fleet: Fleet
     let readiness: Readiness
     let repository: RepositoryWatch
+    let reloader: Reloader
+    let audit: any AuditLog
     /// The shards as each event loop sees them, by the loop's identity.
     private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
 
     /// - Parameter group: the loops connections live on.
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
-        readiness: Readiness, repository: RepositoryWatch, group: any EventLoopGroup
+        readiness: Readiness, repository: RepositoryWatch, reloader: Reloader, audit: any AuditLog,
+        group: any EventLoopGroup
     ) async throws {
+        self.reloader = reloader
+        self.audit = audit
         self.gatekeeper = gatekeeper
         self.registry = registry
         self.versions = versions
@@ -56,7 +61,7 @@ final class Visit: CallerSession {
     let eventLoop: any EventLoop
     let desk: LoopDesk
     var recent = RecentSelection()
-    private let peer: Peer
+    let peer: Peer
     /// The connection's token; nil until HELLO or AUTH brought one.
     private var token: Secret?
     private var credential: Credential?
@@ -75,6 +80,7 @@ final class Visit: CallerSession {
         credential = nil
         let now = Instant.now()
         _ = identify(token, isOwn: true, now: now, deadline: now + .seconds(60)) { result in
+            if case .failure(let failure) = result { self.noteRefusal(failure, of: "hello") }
             done(result.map { $0.validFor(now: .now()) })
         }
     }
@@ -139,6 +145,8 @@ final class Journey: CallHandle, RunDelegate {
     var ticket: RunTicket?
     /// Set while an errand waits.
     var wait: (any ErrandWait)?
+    /// What an administrator does by this call, for the audit log.
+    var act: AuditEvent?
     private var timing = Timing()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
@@ -157,7 +165,9 @@ final class Journey: CallHandle, RunDelegate {
         if waited { timing.admission = Instant.now().since(call.arrived) }
         switch result {
         case .success(let credential): enter(as: credential)
-        case .failure(let failure): end(.failure(failure))
+        case .failure(let failure):
+            visit.noteRefusal(failure, of: call.method.auditName, object: call.model)
+            end(.failure(failure))
         }
         if waited { visit.turnEnded() }
     }
@@ -167,6 +177,13 @@ final class Journey: CallHandle, RunDelegate {
         do throws(CallFailure) {
             pass = try walk.gatekeeper.admit(
                 credential, method: call.method, model: call.model, now: call.arrived)
+        } catch {
+            visit.noteRefusal(
+                error, of: call.method.auditName, object: call.model, identity: credential.identity)
+            end(.failure(error))
+            return
+        }
+        do throws(CallFailure) {
             guard call.method == .infer || call.method == .inferStream else {
                 try runErrand(as: credential)
                 return
@@ -238,6 +255,7 @@ final class Journey: CallHandle, RunDelegate {
         ticket = nil
         wait = nil
         prepared = nil
+        noteAct(result)
         if !workContinues { pass = nil }
         exchange.finish(result, timing: timing, workContinues: workContinues)
     }

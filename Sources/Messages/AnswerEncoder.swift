@@ -14,7 +14,8 @@ package enum AnswerEncoder {
         case .inference(let reply): return reply.wireByteCount
         case .modelReady(let flag), .serverReady(let flag), .health(let flag): return flag ? 2 : 0
         case .done: return 0
-        case .modelMetadata, .serverMetadata, .index, .statistics, .account, .alias:
+        case .modelMetadata, .serverMetadata, .index, .statistics, .account, .alias, .gateway,
+            .access:
             var buffer = ByteBuffer()
             encode(answer, into: &buffer)
             return buffer.readableBytes
@@ -43,6 +44,10 @@ package enum AnswerEncoder {
             encode(fleet, models, into: &buffer)
         case .alias(let change):
             encode(change, into: &buffer)
+        case .gateway(let report):
+            encode(report, into: &buffer)
+        case .access(let report):
+            encode(report, into: &buffer)
         }
     }
 

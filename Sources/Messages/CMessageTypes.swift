@@ -249,6 +249,36 @@ extension Inference__RepositoryIndexRequest: CMessage {
     }
 }
 
+extension Sluice__V1__GatewayControlRequest: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__gateway_control_request__init(message)
+    }
+}
+
+extension Sluice__V1__GatewayControlResponse: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__gateway_control_response__init(message)
+    }
+}
+
+extension Sluice__V1__SettingChange: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__setting_change__init(message)
+    }
+}
+
+extension Sluice__V1__AccessCheckRequest: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__access_check_request__init(message)
+    }
+}
+
+extension Sluice__V1__AccessCheckResponse: CMessage {
+    static func initialise(_ message: UnsafeMutablePointer<Self>) {
+        unsafe sluice__v1__access_check_response__init(message)
+    }
+}
+
 extension Inference__RepositoryIndexResponse__ModelIndex: CMessage {
     static func initialise(_ message: UnsafeMutablePointer<Self>) {
         unsafe inference__repository_index_response__model_index__init(message)

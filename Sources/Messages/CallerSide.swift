@@ -26,6 +26,21 @@ extension Question {
                     rawValue: aliasMove?.action.rawValue ?? 0)
             }
             unsafe arena.pack(message, into: &buffer)
+        case .gatewayControl:
+            let message = unsafe arena.make(Sluice__V1__GatewayControlRequest.self) { message in
+                unsafe message.action = Sluice__V1__GatewayControlRequest__Action(
+                    rawValue: order?.action.rawValue ?? 0)
+                unsafe message.subject = arena.text(order?.subject ?? "")
+                unsafe message.client = arena.text(order?.client ?? "")
+                unsafe message.token = arena.text(
+                    order?.token?.reveal { String(decoding: $0, as: UTF8.self) } ?? "")
+            }
+            unsafe arena.pack(message, into: &buffer)
+        case .accessCheck:
+            let message = unsafe arena.make(Sluice__V1__AccessCheckRequest.self) { message in
+                unsafe message.method = Sluice__V1__Method(rawValue: checked?.rawValue ?? 0)
+            }
+            unsafe arena.pack(message, into: &buffer)
         case .modelMetadata, .modelReady, .modelStatistics:
             // The three messages are alike: name 1, version 2.
             let message = unsafe arena.make(Inference__ModelReadyRequest.self) { message in
@@ -89,6 +104,10 @@ package enum AnswerDecoder {
             return try account(message, bounds)
         case .modelAlias:
             return try alias(message, bounds)
+        case .gatewayControl:
+            return try gateway(message, bounds)
+        case .accessCheck:
+            return try access(message, bounds)
         }
     }
 
@@ -195,7 +214,7 @@ package enum AnswerDecoder {
         return unsafe CountedTime(count: duration.count, nanoseconds: duration.ns)
     }
 
-    private static func texts(
+    static func texts(
         _ list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, count: Int
     ) -> [String] {
         guard let list = unsafe list else { return [] }

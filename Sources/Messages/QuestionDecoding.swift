@@ -50,6 +50,10 @@ extension Question {
             }
         case .modelAlias:
             self = try Question.alias(message, bounds)
+        case .gatewayControl:
+            self = try Question.order(message, bounds)
+        case .accessCheck:
+            self = try Question.accessCheck(message, bounds)
         }
     }
 

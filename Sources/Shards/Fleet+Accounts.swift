@@ -65,7 +65,7 @@ extension Fleet {
         account.calls = everyResident.reduce(0) { $0 + $1.tally.run.count }
         account.coldCalls = report.misses.cold
         account.loadsLastHour = report.loadsLastHour
-        account.loadsWarn = settings.loadsWarn
+        account.loadsWarn = loaders.wishes.now.loadsWarn
         account.missCurve = report.misses.points(calls: account.calls).map {
             MissPoint(extraBytes: $0.extra, coldShare: min(1, $0.coldShare))
         }

@@ -259,7 +259,8 @@ package final class Fleet: Sendable {
     }
 
     private func letUnusedSleep(_ now: Instant) {
-        guard settings.idleMax > .zero || settings.rules.contains(where: { $0.idle != nil }) else {
+        let wishes = loaders.wishes.now
+        guard wishes.idleMax > .zero || wishes.rules.contains(where: { $0.idle != nil }) else {
             return
         }
         for resident in loaders.treasury.unused(now: now)

@@ -21,7 +21,8 @@ extension Fleet {
 
     /// Called by ``look(_:)``.
     func attendWindows() {
-        guard settings.rules.contains(where: { $0.keepWarm != nil }) else { return }
+        let wishes = loaders.wishes.now
+        guard wishes.rules.contains(where: { $0.keepWarm != nil }) else { return }
         let seconds = clock.wall()
         let catalogue = warmKeeper.withLock { keeper -> (@Sendable () -> [ModelEntry])? in
             guard seconds / 60 != keeper.minute, let catalogue = keeper.catalogue else {
@@ -33,8 +34,7 @@ extension Fleet {
         guard let catalogue else { return }
         var open: Set<Int> = []
         for entry in catalogue() where entry.fault == nil {
-            guard let rule = settings.rules.first(where: { $0.covers(entry.name) }),
-                rule.isInWindow(seconds)
+            guard wishes.rule(for: entry.name)?.isInWindow(seconds) == true
             else { continue }
             open.insert(entry.index)
             warm(resident(for: entry))

@@ -51,7 +51,7 @@ package struct Ledger: Sendable {
         case impossible(most: MemoryUse)
     }
 
-    package let budget: MemoryUse
+    package var budget: MemoryUse
     private var atRest: [Int: MemoryUse] = [:]
     private var reserved: [Int: MemoryUse] = [:]
     /// What awake models hold at rest.

@@ -21,6 +21,7 @@ final class Loaders: Sendable {
     }
 
     private let settings: ShardSettings
+    let wishes: WishBox
     let engine: any ModelEngine
     let observer: any FleetObserver
     let clock: Clock
@@ -45,7 +46,8 @@ final class Loaders: Sendable {
         self.journal = journal
         self.fetcher = fetcher
         self.census = census
-        treasury = Treasury(settings)
+        wishes = WishBox(settings)
+        treasury = Treasury(settings, wishes: wishes)
     }
 
     // MARK: - Asking
@@ -209,7 +211,7 @@ final class Loaders: Sendable {
             case .impossible(let most):
                 refuse(
                     resident,
-                    .noMemory(resident.entry, need: need, most: most, budget: settings.memory))
+                    .noMemory(resident.entry, need: need, most: most, budget: wishes.now.memory))
                 return false
             }
         }

@@ -24,10 +24,11 @@ struct LoadsWarning: Sendable {
 extension Fleet {
     /// Called by ``look(_:)``.
     func warnOfLoads(_ now: Instant) {
-        guard settings.loadsWarn > 0, loadsWarning.withLock({ $0.isDue(now) }) else { return }
+        let limit = loaders.wishes.now.loadsWarn
+        guard limit > 0, loadsWarning.withLock({ $0.isDue(now) }) else { return }
         let account = account(now: now)
-        guard account.loadsLastHour > settings.loadsWarn else { return }
+        guard account.loadsLastHour > limit else { return }
         loadsWarning.withLock { $0.say(now) }
-        observer.loadsAreMany(account, limit: settings.loadsWarn)
+        observer.loadsAreMany(account, limit: limit)
     }
 }

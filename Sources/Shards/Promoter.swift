@@ -98,7 +98,7 @@ extension Fleet {
     /// Somebody to promote or to send back, now and then. Called by ``look(_:)``.
     func considerPromotions(_ now: Instant) {
         if loaders.treasury.awaitsRetired { promoter.ask(.reap) }
-        guard settings.promotes, isTimeToPromote(now), promoter.isIdle else { return }
+        guard loaders.wishes.now.promotes, isTimeToPromote(now), promoter.isIdle else { return }
         for resident in loaders.treasury.everyPromoted {
             if let saving = resident.hasDisappointed {
                 promoter.ask(.demote(resident, .noGain(saving)))

@@ -80,9 +80,12 @@ package final class Resident: Sendable {
     /// Inside a window that a rule keeps it warm in.
     let isWarm = Atomic<Bool>(false)
     /// What the settings want of this model's memory.
-    let rule: ModelRule?
+    var rule: ModelRule? { loaders.wishes.now.rule(for: entry.name) }
     /// How long it may stay unused; zero: as long as nobody wants its memory.
-    let idleMax: Nanoseconds
+    var idleMax: Nanoseconds {
+        let wishes = loaders.wishes.now
+        return wishes.rule(for: entry.name)?.idle ?? wishes.idleMax
+    }
     /// Nil unless the model limits how many runs there are at the same time.
     let turnstile: Turnstile?
     /// Nil unless the model is mapped.
@@ -95,8 +98,6 @@ package final class Resident: Sendable {
     init(_ entry: ModelEntry, settings: ShardSettings, loaders: Loaders) {
         self.entry = entry
         self.loaders = loaders
-        rule = settings.rules.first { $0.covers(entry.name) }
-        idleMax = rule?.idle ?? settings.idleMax
         upgrade = entry.load == .mapped ? Upgrade() : nil
         turnstile = entry.limits.concurrency.map {
             Turnstile(limit: $0, waitingMax: settings.queueMax)

@@ -42,15 +42,18 @@ final class Treasury: Sendable {
         var lastRetry = Instant(nanoseconds: 0)
     }
 
-    private let settings: ShardSettings
+    private let wishes: WishBox
     private let state: Mutex<State>
     private let hasParked = Atomic<Bool>(false)
     private let hasRetiring = Atomic<Bool>(false)
 
-    init(_ settings: ShardSettings) {
-        self.settings = settings
+    init(_ settings: ShardSettings, wishes: WishBox) {
+        self.wishes = wishes
         state = Mutex(State(ledger: Ledger(budget: settings.memory)))
     }
+
+    /// Loads from now on are measured against another budget.
+    func adopt(_ budget: MemoryUse) { state.withLock { $0.ledger.budget = budget } }
 
     // MARK: - Room for a load
 
@@ -81,10 +84,11 @@ final class Treasury: Sendable {
     }
 
     private func candidates(_ state: borrowing State, _ now: Instant) -> [Ledger.Candidate] {
-        state.awake.map { key, resident in
+        let awakeMin = wishes.now.awakeMin
+        return state.awake.map { key, resident in
             Ledger.Candidate(
                 key: key, score: resident.score(now),
-                standing: resident.standing(now, awakeMin: settings.awakeMin),
+                standing: resident.standing(now, awakeMin: awakeMin),
                 rank: resident.isWarm.load(ordering: .relaxed) ? .warm : .usual)
         }
             + state.promoted.map { key, resident in
@@ -209,7 +213,7 @@ final class Treasury: Sendable {
         // Whoever was sent to sleep by an operator or for being idle would have gone all the same.
         if let last = own.lastUse, own.leftForRoom {
             let since = all.map(\.recency).filter { ($0.lastUse ?? last) > last }
-            let short = since.reduce(own.bytes) { $0 + $1.bytes } - settings.memory
+            let short = since.reduce(own.bytes) { $0 + $1.bytes } - wishes.now.memory
             // Of the two budgets the one that was short.
             extra = max(short.anonymous, short.mapped)
         }

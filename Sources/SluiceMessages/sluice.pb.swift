@@ -45,6 +45,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
   case modelControl // = 12
   case modelAccount // = 13
   case modelAlias // = 14
+  case gatewayControl // = 15
+  case accessCheck // = 16
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -68,6 +70,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 12: self = .modelControl
     case 13: self = .modelAccount
     case 14: self = .modelAlias
+    case 15: self = .gatewayControl
+    case 16: self = .accessCheck
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -89,6 +93,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .modelControl: return 12
     case .modelAccount: return 13
     case .modelAlias: return 14
+    case .gatewayControl: return 15
+    case .accessCheck: return 16
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -110,6 +116,8 @@ package nonisolated enum Sluice_Method: SwiftProtobuf.Enum, Swift.CaseIterable {
     .modelControl,
     .modelAccount,
     .modelAlias,
+    .gatewayControl,
+    .accessCheck,
   ]
 
 }
@@ -1144,12 +1152,152 @@ package nonisolated struct Sluice_ModelAliasResponse: Sendable {
   package init() {}
 }
 
+/// The message of GATEWAY_CONTROL; the call's header names no model.
+package nonisolated struct Sluice_GatewayControlRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var action: Sluice_GatewayControlRequest.Action = .unspecified
+
+  /// Of PURGE_TOKENS: whose. At most one of the three; none means everybody's.
+  package var subject: String = String()
+
+  package var client: String = String()
+
+  package var token: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Action: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// Read the settings again and apply what changed. Scope `admin`.
+    case reload // = 1
+
+    /// Forget what issuers said of tokens: they are asked again at the next call. Scope `tokens:admin`.
+    case purgeTokens // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .reload
+      case 2: self = .purgeTokens
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .reload: return 1
+      case .purgeTokens: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Sluice_GatewayControlRequest.Action] = [
+      .unspecified,
+      .reload,
+      .purgeTokens,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_GatewayControlResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// RELOAD: what is different now, a setting each; empty when nothing is.
+  package var changes: [Sluice_SettingChange] = []
+
+  /// PURGE_TOKENS: how many answers were forgotten.
+  package var purged: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_SettingChange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// With dots, for example `limits.calls`.
+  package var key: String = String()
+
+  /// As written; empty for the default. A secret is shown as bullets.
+  package var was: String = String()
+
+  package var now: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The message of ACCESS_CHECK: what the policy says of the caller's own token. The call's header names the model, which need
+/// not exist.
+package nonisolated struct Sluice_AccessCheckRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// METHOD_UNSPECIFIED means METHOD_INFER.
+  package var method: Sluice_Method = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Sluice_AccessCheckResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var allowed: Bool = false
+
+  /// The rule or the scope that decided; empty when none applies.
+  package var rule: String = String()
+
+  /// The plan the call would be counted under; empty for none.
+  package var plan: String = String()
+
+  /// In words.
+  package var why: String = String()
+
+  package var issuer: String = String()
+
+  package var client: String = String()
+
+  package var subject: String = String()
+
+  package var scopes: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "sluice.v1"
 
 nonisolated extension Sluice_Method: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0\u{1}METHOD_MODEL_CONTROL\0\u{1}METHOD_MODEL_ACCOUNT\0\u{1}METHOD_MODEL_ALIAS\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METHOD_UNSPECIFIED\0\u{1}METHOD_INFER\0\u{1}METHOD_INFER_STREAM\0\u{1}METHOD_MODEL_METADATA\0\u{1}METHOD_MODEL_READY\0\u{1}METHOD_SERVER_METADATA\0\u{1}METHOD_SERVER_READY\0\u{1}METHOD_REPOSITORY_INDEX\0\u{1}METHOD_REPOSITORY_LOAD\0\u{1}METHOD_REPOSITORY_UNLOAD\0\u{1}METHOD_MODEL_STATISTICS\0\u{1}METHOD_HEALTH_WATCH\0\u{1}METHOD_MODEL_CONTROL\0\u{1}METHOD_MODEL_ACCOUNT\0\u{1}METHOD_MODEL_ALIAS\0\u{1}METHOD_GATEWAY_CONTROL\0\u{1}METHOD_ACCESS_CHECK\0")
 }
 
 nonisolated extension Sluice_GoAwayCode: SwiftProtobuf._ProtoNameProviding {
@@ -2471,6 +2619,225 @@ nonisolated extension Sluice_ModelAliasResponse: SwiftProtobuf.Message, SwiftPro
     if lhs.now != rhs.now {return false}
     if lhs.proof != rhs.proof {return false}
     if lhs.goldenCases != rhs.goldenCases {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_GatewayControlRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GatewayControlRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{1}subject\0\u{1}client\0\u{1}token\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.client) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.token) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.client.isEmpty {
+      try visitor.visitSingularStringField(value: self.client, fieldNumber: 3)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularStringField(value: self.token, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_GatewayControlRequest, rhs: Sluice_GatewayControlRequest) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.client != rhs.client {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_GatewayControlRequest.Action: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_RELOAD\0\u{1}ACTION_PURGE_TOKENS\0")
+}
+
+nonisolated extension Sluice_GatewayControlResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GatewayControlResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}changes\0\u{1}purged\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.changes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.purged) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.changes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.changes, fieldNumber: 1)
+    }
+    if self.purged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.purged, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_GatewayControlResponse, rhs: Sluice_GatewayControlResponse) -> Bool {
+    if lhs.changes != rhs.changes {return false}
+    if lhs.purged != rhs.purged {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_SettingChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SettingChange"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}was\0\u{1}now\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.was) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.now) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if !self.was.isEmpty {
+      try visitor.visitSingularStringField(value: self.was, fieldNumber: 2)
+    }
+    if !self.now.isEmpty {
+      try visitor.visitSingularStringField(value: self.now, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_SettingChange, rhs: Sluice_SettingChange) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.was != rhs.was {return false}
+    if lhs.now != rhs.now {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_AccessCheckRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AccessCheckRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}method\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.method) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.method != .unspecified {
+      try visitor.visitSingularEnumField(value: self.method, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_AccessCheckRequest, rhs: Sluice_AccessCheckRequest) -> Bool {
+    if lhs.method != rhs.method {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_AccessCheckResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AccessCheckResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}allowed\0\u{1}rule\0\u{1}plan\0\u{1}why\0\u{1}issuer\0\u{1}client\0\u{1}subject\0\u{1}scopes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.allowed) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.rule) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.plan) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.issuer) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.client) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.scopes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.allowed != false {
+      try visitor.visitSingularBoolField(value: self.allowed, fieldNumber: 1)
+    }
+    if !self.rule.isEmpty {
+      try visitor.visitSingularStringField(value: self.rule, fieldNumber: 2)
+    }
+    if !self.plan.isEmpty {
+      try visitor.visitSingularStringField(value: self.plan, fieldNumber: 3)
+    }
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 4)
+    }
+    if !self.issuer.isEmpty {
+      try visitor.visitSingularStringField(value: self.issuer, fieldNumber: 5)
+    }
+    if !self.client.isEmpty {
+      try visitor.visitSingularStringField(value: self.client, fieldNumber: 6)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 7)
+    }
+    if !self.scopes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.scopes, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Sluice_AccessCheckResponse, rhs: Sluice_AccessCheckResponse) -> Bool {
+    if lhs.allowed != rhs.allowed {return false}
+    if lhs.rule != rhs.rule {return false}
+    if lhs.plan != rhs.plan {return false}
+    if lhs.why != rhs.why {return false}
+    if lhs.issuer != rhs.issuer {return false}
+    if lhs.client != rhs.client {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.scopes != rhs.scopes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

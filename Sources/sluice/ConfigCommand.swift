@@ -1,12 +1,44 @@
-// `sluice config check`: reads settings as `serve` would, without serving.
+// `sluice config check`: reads settings as `serve` would, without serving. `sluice config reload`: has a running gateway read
+// them again.
 
 import ArgumentParser
 import Foundation
 import Gateway
+import SluiceClient
 
 struct ConfigCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "Check a settings file.", subcommands: [Check.self])
+        commandName: "config", abstract: "Check settings, or have a gateway read them again.",
+        subcommands: [Check.self, Reload.self])
+
+    struct Reload: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Have a running gateway read its settings file again.",
+            discussion: """
+                All of it is checked first: with one fault nothing changes and every fault is told. Calls under way \
+                keep the settings they started with. SIGHUP does the same and tells the log. Needs the scope admin.
+                """)
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var connection: ConnectionOptions
+
+        private struct Row: Encodable {
+            var key: String
+            var was: String?
+            var now: String?
+        }
+
+        func run() async throws {
+            try await reportingFailures {
+                let changes = try await connection.withClient { try await $0.reloadSettings() }
+                if json {
+                    return try printJSON(
+                        changes.map { Row(key: $0.key, was: $0.was, now: $0.now) })
+                }
+                for change in changes { print(change) }
+                if changes.isEmpty { print("nothing has changed") }
+            }
+        }
+    }
 
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

@@ -47,13 +47,17 @@ struct ConnectionOptions: ParsableArguments {
             }
             return token
         }
-        guard let data = FileManager.default.contents(atPath: tokenFile) else {
-            throw CommandFailure(.permission, "cannot read the token file \(tokenFile)")
+        return try ConnectionOptions.readToken(tokenFile)
+    }
+
+    static func readToken(_ file: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw CommandFailure(.permission, "cannot read the token file \(file)")
         }
         let token = String(decoding: data, as: UTF8.self)
             .trimmingCharacters(in: .whitespacesAndNewlines)
         guard !token.isEmpty else {
-            throw CommandFailure(.permission, "the token file \(tokenFile) is empty")
+            throw CommandFailure(.permission, "the token file \(file) is empty")
         }
         return token
     }

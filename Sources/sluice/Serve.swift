@@ -34,10 +34,11 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingFailures {
-            let settings = try Settings.load(
+            let reading = try SettingsReading.read(
                 file: config, environment: ProcessInfo.processInfo.environment, flags: flags)
-            LoggingSystem.bootstrap { settings.log.handler(label: $0) }
-            let house = try await House.open(settings, logger: Logger(label: "sluice"))
+            let log = reading.settings.log
+            LoggingSystem.bootstrap { log.handler(label: $0) }
+            let house = try await House.open(reading, logger: Logger(label: "sluice"))
             // Written at once, unlike `print` to a pipe: whoever started the gateway waits for it.
             FileHandle.standardOutput.write(
                 Data("ready tls=\(house.listen) admin=\(house.admin)\n".utf8))

@@ -13,7 +13,7 @@ struct Sluice: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, CallCommand.self, Models.self, TokenCommand.self, BenchCommand.self,
-            ConfigCommand.self, WorkshopCommand.self,
+            AccessCommand.self, ConfigCommand.self, WorkshopCommand.self,
         ])
 
     static let version = "0.1.0"

@@ -13,7 +13,7 @@ struct TokenCommand: AsyncParsableCommand {
             Scopes: infer:PATTERN (a model's name, * at its end allowed), models:read, models:admin, \
             tokens:admin, admin (all of them).
             """,
-        subcommands: [Create.self, List.self, Revoke.self])
+        subcommands: [Create.self, List.self, Revoke.self, Purge.self])
 
     struct StateOptions: ParsableArguments {
         @Option(help: ArgumentHelp("The gateway's state folder.", valueName: "folder"))

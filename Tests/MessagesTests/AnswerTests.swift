@@ -45,6 +45,9 @@ import Testing
                     question.aliasMove = AliasMove(
                         actions[random.below(actions.count)], alias: random.text(),
                         version: random.text(4))
+                case .gatewayControl: question.order = random.order()
+                case .accessCheck:
+                    question.checked = Method.allCases[random.below(Method.allCases.count)]
                 default: break
                 }
                 let message = encoded { question.encode(for: method, into: &$0) }

@@ -195,6 +195,28 @@ struct Seeded: RandomNumberGenerator {
                 AliasChange(
                     alias: text(), was: text(4), now: text(4), proof: proofs[below(proofs.count)],
                     goldenCases: UInt32(below(1 << 20))))
+        case .gatewayControl:
+            guard chance() else { return .gateway(.purged(number() | 1)) }
+            return .gateway(
+                .reloaded(
+                    (0..<below(5)).map { _ in
+                        SettingChange(key: text(), was: text(), now: text(40))
+                    }))
+        case .accessCheck:
+            return .access(
+                AccessReport(
+                    allowed: chance(), rule: text(), plan: text(), why: text(80), issuer: text(),
+                    client: text(), subject: text(), scopes: (0..<below(4)).map { _ in text() }))
+        }
+    }
+
+    mutating func order() -> GatewayOrder {
+        switch below(5) {
+        case 0: GatewayOrder(.reload)
+        case 1: GatewayOrder(.purgeTokens)
+        case 2: GatewayOrder(.purgeTokens, subject: text(9))
+        case 3: GatewayOrder(.purgeTokens, client: text(9))
+        default: GatewayOrder(.purgeTokens, token: Secret("t" + text(9)))
         }
     }
 

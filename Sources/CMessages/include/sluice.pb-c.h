@@ -38,6 +38,11 @@ typedef struct Sluice__V1__FleetAccount Sluice__V1__FleetAccount;
 typedef struct Sluice__V1__MissPoint Sluice__V1__MissPoint;
 typedef struct Sluice__V1__ModelAliasRequest Sluice__V1__ModelAliasRequest;
 typedef struct Sluice__V1__ModelAliasResponse Sluice__V1__ModelAliasResponse;
+typedef struct Sluice__V1__GatewayControlRequest Sluice__V1__GatewayControlRequest;
+typedef struct Sluice__V1__GatewayControlResponse Sluice__V1__GatewayControlResponse;
+typedef struct Sluice__V1__SettingChange Sluice__V1__SettingChange;
+typedef struct Sluice__V1__AccessCheckRequest Sluice__V1__AccessCheckRequest;
+typedef struct Sluice__V1__AccessCheckResponse Sluice__V1__AccessCheckResponse;
 
 
 /* --- enums --- */
@@ -79,6 +84,18 @@ typedef enum _Sluice__V1__ModelAliasRequest__Action {
   SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION__ACTION_ROLLBACK = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__MODEL_ALIAS_REQUEST__ACTION)
 } Sluice__V1__ModelAliasRequest__Action;
+typedef enum _Sluice__V1__GatewayControlRequest__Action {
+  SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED = 0,
+  /*
+   * Read the settings again and apply what changed. Scope `admin`.
+   */
+  SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_RELOAD = 1,
+  /*
+   * Forget what issuers said of tokens: they are asked again at the next call. Scope `tokens:admin`.
+   */
+  SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_PURGE_TOKENS = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION)
+} Sluice__V1__GatewayControlRequest__Action;
 typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_UNSPECIFIED = 0,
   SLUICE__V1__METHOD__METHOD_INFER = 1,
@@ -94,7 +111,9 @@ typedef enum _Sluice__V1__Method {
   SLUICE__V1__METHOD__METHOD_HEALTH_WATCH = 11,
   SLUICE__V1__METHOD__METHOD_MODEL_CONTROL = 12,
   SLUICE__V1__METHOD__METHOD_MODEL_ACCOUNT = 13,
-  SLUICE__V1__METHOD__METHOD_MODEL_ALIAS = 14
+  SLUICE__V1__METHOD__METHOD_MODEL_ALIAS = 14,
+  SLUICE__V1__METHOD__METHOD_GATEWAY_CONTROL = 15,
+  SLUICE__V1__METHOD__METHOD_ACCESS_CHECK = 16
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(SLUICE__V1__METHOD)
 } Sluice__V1__Method;
 typedef enum _Sluice__V1__GoAwayCode {
@@ -729,6 +748,105 @@ struct  Sluice__V1__ModelAliasResponse
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__ALIAS_PROOF__ALIAS_PROOF_UNSPECIFIED, 0 }
 
 
+/*
+ * The message of GATEWAY_CONTROL; the call's header names no model.
+ */
+struct  Sluice__V1__GatewayControlRequest
+{
+  ProtobufCMessage base;
+  Sluice__V1__GatewayControlRequest__Action action;
+  /*
+   * Of PURGE_TOKENS: whose. At most one of the three; none means everybody's.
+   */
+  char *subject;
+  char *client;
+  char *token;
+};
+#define SLUICE__V1__GATEWAY_CONTROL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__gateway_control_request__descriptor) \
+    , SLUICE__V1__GATEWAY_CONTROL_REQUEST__ACTION__ACTION_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Sluice__V1__GatewayControlResponse
+{
+  ProtobufCMessage base;
+  /*
+   * RELOAD: what is different now, a setting each; empty when nothing is.
+   */
+  size_t n_changes;
+  Sluice__V1__SettingChange **changes;
+  /*
+   * PURGE_TOKENS: how many answers were forgotten.
+   */
+  uint64_t purged;
+};
+#define SLUICE__V1__GATEWAY_CONTROL_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__gateway_control_response__descriptor) \
+    , 0,NULL, 0 }
+
+
+struct  Sluice__V1__SettingChange
+{
+  ProtobufCMessage base;
+  /*
+   * With dots, for example `limits.calls`.
+   */
+  char *key;
+  /*
+   * As written; empty for the default. A secret is shown as bullets.
+   */
+  char *was;
+  char *now;
+};
+#define SLUICE__V1__SETTING_CHANGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__setting_change__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The message of ACCESS_CHECK: what the policy says of the caller's own token. The call's header names the model, which need
+ * not exist.
+ */
+struct  Sluice__V1__AccessCheckRequest
+{
+  ProtobufCMessage base;
+  /*
+   * METHOD_UNSPECIFIED means METHOD_INFER.
+   */
+  Sluice__V1__Method method;
+};
+#define SLUICE__V1__ACCESS_CHECK_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__access_check_request__descriptor) \
+    , SLUICE__V1__METHOD__METHOD_UNSPECIFIED }
+
+
+struct  Sluice__V1__AccessCheckResponse
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean allowed;
+  /*
+   * The rule or the scope that decided; empty when none applies.
+   */
+  char *rule;
+  /*
+   * The plan the call would be counted under; empty for none.
+   */
+  char *plan;
+  /*
+   * In words.
+   */
+  char *why;
+  char *issuer;
+  char *client;
+  char *subject;
+  size_t n_scopes;
+  char **scopes;
+};
+#define SLUICE__V1__ACCESS_CHECK_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__access_check_response__descriptor) \
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
 /* Sluice__V1__ClientHello methods */
 void   sluice__v1__client_hello__init
                      (Sluice__V1__ClientHello         *message);
@@ -1166,6 +1284,101 @@ Sluice__V1__ModelAliasResponse *
 void   sluice__v1__model_alias_response__free_unpacked
                      (Sluice__V1__ModelAliasResponse *message,
                       ProtobufCAllocator *allocator);
+/* Sluice__V1__GatewayControlRequest methods */
+void   sluice__v1__gateway_control_request__init
+                     (Sluice__V1__GatewayControlRequest         *message);
+size_t sluice__v1__gateway_control_request__get_packed_size
+                     (const Sluice__V1__GatewayControlRequest   *message);
+size_t sluice__v1__gateway_control_request__pack
+                     (const Sluice__V1__GatewayControlRequest   *message,
+                      uint8_t             *out);
+size_t sluice__v1__gateway_control_request__pack_to_buffer
+                     (const Sluice__V1__GatewayControlRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__GatewayControlRequest *
+       sluice__v1__gateway_control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__gateway_control_request__free_unpacked
+                     (Sluice__V1__GatewayControlRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__GatewayControlResponse methods */
+void   sluice__v1__gateway_control_response__init
+                     (Sluice__V1__GatewayControlResponse         *message);
+size_t sluice__v1__gateway_control_response__get_packed_size
+                     (const Sluice__V1__GatewayControlResponse   *message);
+size_t sluice__v1__gateway_control_response__pack
+                     (const Sluice__V1__GatewayControlResponse   *message,
+                      uint8_t             *out);
+size_t sluice__v1__gateway_control_response__pack_to_buffer
+                     (const Sluice__V1__GatewayControlResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__GatewayControlResponse *
+       sluice__v1__gateway_control_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__gateway_control_response__free_unpacked
+                     (Sluice__V1__GatewayControlResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__SettingChange methods */
+void   sluice__v1__setting_change__init
+                     (Sluice__V1__SettingChange         *message);
+size_t sluice__v1__setting_change__get_packed_size
+                     (const Sluice__V1__SettingChange   *message);
+size_t sluice__v1__setting_change__pack
+                     (const Sluice__V1__SettingChange   *message,
+                      uint8_t             *out);
+size_t sluice__v1__setting_change__pack_to_buffer
+                     (const Sluice__V1__SettingChange   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__SettingChange *
+       sluice__v1__setting_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__setting_change__free_unpacked
+                     (Sluice__V1__SettingChange *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__AccessCheckRequest methods */
+void   sluice__v1__access_check_request__init
+                     (Sluice__V1__AccessCheckRequest         *message);
+size_t sluice__v1__access_check_request__get_packed_size
+                     (const Sluice__V1__AccessCheckRequest   *message);
+size_t sluice__v1__access_check_request__pack
+                     (const Sluice__V1__AccessCheckRequest   *message,
+                      uint8_t             *out);
+size_t sluice__v1__access_check_request__pack_to_buffer
+                     (const Sluice__V1__AccessCheckRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__AccessCheckRequest *
+       sluice__v1__access_check_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__access_check_request__free_unpacked
+                     (Sluice__V1__AccessCheckRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Sluice__V1__AccessCheckResponse methods */
+void   sluice__v1__access_check_response__init
+                     (Sluice__V1__AccessCheckResponse         *message);
+size_t sluice__v1__access_check_response__get_packed_size
+                     (const Sluice__V1__AccessCheckResponse   *message);
+size_t sluice__v1__access_check_response__pack
+                     (const Sluice__V1__AccessCheckResponse   *message,
+                      uint8_t             *out);
+size_t sluice__v1__access_check_response__pack_to_buffer
+                     (const Sluice__V1__AccessCheckResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Sluice__V1__AccessCheckResponse *
+       sluice__v1__access_check_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   sluice__v1__access_check_response__free_unpacked
+                     (Sluice__V1__AccessCheckResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Sluice__V1__ClientHello_Closure)
@@ -1237,6 +1450,21 @@ typedef void (*Sluice__V1__ModelAliasRequest_Closure)
 typedef void (*Sluice__V1__ModelAliasResponse_Closure)
                  (const Sluice__V1__ModelAliasResponse *message,
                   void *closure_data);
+typedef void (*Sluice__V1__GatewayControlRequest_Closure)
+                 (const Sluice__V1__GatewayControlRequest *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__GatewayControlResponse_Closure)
+                 (const Sluice__V1__GatewayControlResponse *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__SettingChange_Closure)
+                 (const Sluice__V1__SettingChange *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__AccessCheckRequest_Closure)
+                 (const Sluice__V1__AccessCheckRequest *message,
+                  void *closure_data);
+typedef void (*Sluice__V1__AccessCheckResponse_Closure)
+                 (const Sluice__V1__AccessCheckResponse *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -1273,6 +1501,12 @@ extern const ProtobufCMessageDescriptor sluice__v1__miss_point__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__model_alias_request__descriptor;
 extern const ProtobufCEnumDescriptor    sluice__v1__model_alias_request__action__descriptor;
 extern const ProtobufCMessageDescriptor sluice__v1__model_alias_response__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__gateway_control_request__descriptor;
+extern const ProtobufCEnumDescriptor    sluice__v1__gateway_control_request__action__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__gateway_control_response__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__setting_change__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__access_check_request__descriptor;
+extern const ProtobufCMessageDescriptor sluice__v1__access_check_response__descriptor;
 
 PROTOBUF_C__END_DECLS
 

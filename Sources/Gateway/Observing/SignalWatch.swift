@@ -1,4 +1,4 @@
-// Signals: the first SIGTERM or SIGINT drains, the second stops at once.
+// Signals: the first SIGTERM or SIGINT drains, the second stops at once; SIGHUP has the settings read again.
 
 import Logging
 import UnixSignals
@@ -14,13 +14,18 @@ import UnixSignals
 struct SignalWatch {
     let logger: Logger
     let shutDown: @Sendable () async -> Void
+    let reload: @Sendable () -> Void
     /// The last thing before the process ends at once.
     let leave: @Sendable () -> Void
 
     func run() async throws {
         var received = 0
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         for await signal in signals {
+            if signal == .sighup {
+                reload()
+                continue
+            }
             received += 1
             if received == 1 {
                 logger.notice(

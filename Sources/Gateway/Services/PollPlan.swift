@@ -5,7 +5,7 @@ package import Contract
 /// Every `interval` while it answers; sooner and then ever later while it does not.
 package struct PollPlan: Sendable {
     /// Zero: only until the first look has succeeded.
-    private let interval: Nanoseconds
+    package let interval: Nanoseconds
     private var failures: UInt64 = 0
 
     /// The wait after the first failure, and the longest.

@@ -71,6 +71,16 @@ final class RepositoryWatch: Service {
         }
     }
 
+    /// From the next look on another interval holds; zero: no more looks by itself.
+    func look(every interval: Nanoseconds) {
+        let isNew = state.withLock { state in
+            guard state.plan.interval != interval else { return false }
+            state.plan = PollPlan(interval: interval)
+            return true
+        }
+        if isNew { bell.yield() }
+    }
+
     /// Looks now; `done` is called once, on some thread.
     func refresh(done: @escaping Done) {
         enum Place { case waits, full, closed }

@@ -77,12 +77,15 @@ package enum SettingText {
     }
 
     /// A value as it may stand in an error: short, without control characters.
-    package static func shown(_ value: String) -> String {
+    package static func shown(_ value: String) -> String { "'" + short(value) + "'" }
+
+    /// At most 80 characters on one line.
+    static func short(_ value: String) -> String {
         var text = ""
         for scalar in value.unicodeScalars.prefix(80) {
             text.unicodeScalars.append(scalar.value >= 0x20 && scalar.value != 0x7F ? scalar : "?")
         }
-        return "'" + text + (value.unicodeScalars.count > 80 ? "...'" : "'")
+        return text + (value.unicodeScalars.count > 80 ? "..." : "")
     }
 }
 

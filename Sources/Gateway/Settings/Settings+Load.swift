@@ -15,7 +15,14 @@ extension Settings {
         file: String?, environment: [String: String], flags: [String: String] = [:]
     ) throws(GatewayError) -> Settings {
         var text: String?
-        if let file { text = try read(file) }
+        if let file { text = try self.text(of: file) }
+        return try load(file: file, yaml: text, environment: environment, flags: flags)
+    }
+
+    /// - Parameter file: for the message about faults.
+    static func load(
+        file: String?, yaml text: String?, environment: [String: String], flags: [String: String]
+    ) throws(GatewayError) -> Settings {
         let (settings, faults) = evaluate(yaml: text, environment: environment, flags: flags)
         if faults.isEmpty { return settings }
         let lines = faults.map { "\n  \($0)" }.joined()
@@ -30,10 +37,10 @@ extension Settings {
     package static func check(
         file: String, environment: [String: String] = [:]
     ) throws(GatewayError) -> [SettingsFault] {
-        evaluate(yaml: try read(file), environment: environment, flags: [:]).faults
+        evaluate(yaml: try text(of: file), environment: environment, flags: [:]).faults
     }
 
-    private static func read(_ file: String) throws(GatewayError) -> String {
+    static func text(of file: String) throws(GatewayError) -> String {
         let bytes: [UInt8]?
         do {
             bytes = try OpenFile(path: file).readAll(byteCountMax: SettingsDocument.byteCountMax)

@@ -47,6 +47,9 @@ extension Settings {
             .count("shards.queue", 1...1_000_000, \.shards.queueMax),
             .choice("log.level", \.log.level),
             .choice("log.format", \.log.format),
+            .optionalText("audit.path", path, \.audit.path, isPath),
+            .size("audit.bytes", 1 << 10...1 << 40, \.audit.bytes),
+            .count("audit.files", 0...1_000, \.audit.files),
         ]
 
     private static let bucketRules: [SettingRule<Settings>] = [

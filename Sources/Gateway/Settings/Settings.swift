@@ -24,6 +24,7 @@ package struct Settings: Sendable, Equatable {
     package var callsPerClientMax = 8_192
     package var shards = ShardingSettings()
     package var log = LogSettings()
+    package var audit = AuditSettings()
 
     package init() {}
 }

@@ -18,6 +18,8 @@ package enum CallMethod: UInt64, Sendable {
     case modelControl = 12
     case modelAccount = 13
     case modelAlias = 14
+    case gatewayControl = 15
+    case accessCheck = 16
 
     /// Answered by a stream of messages.
     package var isStream: Bool { self == .inferStream || self == .healthWatch }

@@ -1,0 +1,155 @@
+// The audit log: one JSON line for each administrative act and each refusal, in a file that rotates. Written on a thread of
+// its own: calls never wait for the disk.
+
+package import Contract
+import Files
+import Foundation
+package import Logging
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// `audit`: where acts and refusals are written down.
+package struct AuditSettings: Sendable, Equatable {
+    /// Nil: `audit.jsonl` in the state folder.
+    package var path: String?
+    /// A file this large is set aside as PATH.1, that as PATH.2, ...
+    package var bytes = 64 << 20
+    /// How many are kept beside the one that is written.
+    package var files = 4
+
+    package init() {}
+}
+
+extension AuditEvent {
+    /// One line of JSON with its line feed. What is empty is left out.
+    func line(at date: Date) -> String {
+        let time = date.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true))
+        var line = "{\"time\":\"\(time)\",\"act\":\(JSONText.quoted(act))"
+        line += ",\"outcome\":\"\(outcome.rawValue)\""
+        for (name, value) in [
+            ("issuer", issuer), ("client", client), ("subject", subject), ("from", address),
+            ("object", object), ("detail", detail), ("rule", rule),
+        ] where !value.isEmpty {
+            line += ",\"\(name)\":\(JSONText.quoted(String(value.prefix(512))))"
+        }
+        return line + "}\n"
+    }
+}
+
+/// Takes events from any thread and writes them in batches.
+package final class AuditTrail: AuditLog, Service {
+    private struct State {
+        var waiting: [(event: AuditEvent, date: Date)] = []
+        var lost: UInt64 = 0
+    }
+
+    /// Events that may wait for the disk.
+    static let waitingMax = 16_384
+    private static let pause = Duration.milliseconds(200)
+
+    private let file: AuditFile
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let rung: AsyncStream<Void>
+    private let bell: AsyncStream<Void>.Continuation
+    private let warned = Mutex<Instant?>(nil)
+
+    package init(_ settings: AuditSettings, state: String, logger: Logger) {
+        file = AuditFile(settings, state: state)
+        self.logger = logger
+        (rung, bell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    package func note(_ event: AuditEvent) {
+        let date = Date()
+        let isFirst = state.withLock { state in
+            guard state.waiting.count < AuditTrail.waitingMax else {
+                state.lost += 1
+                return false
+            }
+            state.waiting.append((event, date))
+            return state.waiting.count == 1
+        }
+        if isFirst { bell.yield() }
+    }
+
+    package func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            for await _ in rung {
+                await write()
+                // What comes meanwhile is one batch. Cancelled: the last batch follows at once.
+                try? await Task.sleep(for: AuditTrail.pause)
+            }
+        }
+    }
+
+    /// Writes what waits. The house calls it once more when everything has ended.
+    package func write() async {
+        let (events, lost) = state.withLock { state in
+            defer { state = State() }
+            return (state.waiting, state.lost)
+        }
+        guard !events.isEmpty || lost > 0 else { return }
+        do {
+            try await NIOThreadPool.singleton.runIfActive { [file] in
+                var text = events.reduce(into: "") { $0 += $1.event.line(at: $1.date) }
+                if lost > 0 {
+                    text += AuditEvent(
+                        act: "audit", outcome: .failed, detail: "\(lost) events were lost"
+                    ).line(at: Date())
+                }
+                try file.append(Array(text.utf8))
+            }
+        } catch {
+            complain(error, lost: UInt64(events.count) + lost)
+        }
+    }
+
+    private func complain(_ error: any Error, lost: UInt64) {
+        let now = Instant.now()
+        let isTime = warned.withLock { last in
+            guard last.map({ now.since($0) >= .seconds(60) }) ?? true else { return false }
+            last = now
+            return true
+        }
+        guard isTime else { return }
+        logger.error(
+            "the audit log cannot be written; events are lost",
+            metadata: [
+                "path": "\(file.path)", "error": "\(error)", "log.lost": "\(lost)",
+                "setting": "audit.path",
+            ])
+    }
+}
+
+/// The file itself; the command line appends to it as well.
+package struct AuditFile: Sendable {
+    package let path: String
+    private let bytesMax: Int
+    private let files: Int
+
+    package init(_ settings: AuditSettings, state: String) {
+        path = settings.path ?? state + "/audit.jsonl"
+        bytesMax = settings.bytes
+        files = settings.files
+    }
+
+    /// Appends whole lines, which are on the disk when it returns. Blocks.
+    package func append(_ bytes: [UInt8]) throws(FileFault) {
+        let size = try AppendedFile(path: path).append(bytes)
+        if size >= UInt64(bytesMax) { try rotate() }
+    }
+
+    /// What the command line does on the state folder of a gateway.
+    package func append(_ event: AuditEvent) throws(FileFault) {
+        try append(Array(event.line(at: Date()).utf8))
+    }
+
+    private func rotate() throws(FileFault) {
+        for number in stride(from: files, to: 0, by: -1) {
+            let from = number == 1 ? path : "\(path).\(number - 1)"
+            try AppendedFile.rename(from, to: "\(path).\(number)")
+        }
+    }
+}

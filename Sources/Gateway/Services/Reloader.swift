@@ -1,0 +1,137 @@
+// New settings for a gateway that runs: read whole, checked whole, and put in force at once, or not at all.
+
+import Contract
+import Logging
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// A room that can take new settings.
+struct ReloadPart: Sendable {
+    /// Checks what concerns this room and makes what may fail. What it returns puts the new settings in force, and cannot
+    /// fail. Throws what the operator has to mend.
+    var prepare: @Sendable (_ new: Settings, _ old: Settings) async throws -> @Sendable () -> Void
+
+    init(
+        _ prepare:
+            @escaping @Sendable (_ new: Settings, _ old: Settings) async throws ->
+            @Sendable ()
+            -> Void
+    ) {
+        self.prepare = prepare
+    }
+}
+
+/// Reads the settings again when it is asked to, one request after the other.
+final class Reloader: Service {
+    typealias Done = @Sendable (Result<[SettingChange], CallFailure>) -> Void
+
+    private struct Request: Sendable {
+        /// Who asked, for the logs.
+        var by: AuditEvent
+        var done: Done
+    }
+
+    /// Requests that may wait.
+    private static let waitingMax = 16
+
+    private let reading: Mutex<SettingsReading>
+    private let parts = Mutex<[ReloadPart]>([])
+    private let audit: any AuditLog
+    private let logger: Logger
+    private let requests: AsyncStream<Request>
+    private let queue: AsyncStream<Request>.Continuation
+
+    init(_ reading: SettingsReading, audit: any AuditLog, logger: Logger) {
+        self.reading = Mutex(reading)
+        self.audit = audit
+        self.logger = logger
+        (requests, queue) = AsyncStream.makeStream(
+            bufferingPolicy: .bufferingOldest(Reloader.waitingMax))
+    }
+
+    /// While the house opens its rooms.
+    func add(_ part: ReloadPart) { parts.withLock { $0.append(part) } }
+
+    /// Any thread may ask. `done` is called once, on some thread.
+    func reload(asked by: AuditEvent, done: @escaping Done = { _ in }) {
+        switch queue.yield(Request(by: by, done: done)) {
+        case .enqueued: break
+        case .dropped:
+            done(
+                .failure(
+                    CallFailure(
+                        .resourceExhausted, .queueFull,
+                        "\(Reloader.waitingMax) reloads wait already", notStarted: true,
+                        retryAfter: .seconds(1))))
+        case .terminated: done(.failure(Reloader.stopping))
+        @unknown default: done(.failure(Reloader.stopping))
+        }
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            for await request in requests { await carryOut(request) }
+        }
+        queue.finish()
+        for await request in requests { request.done(.failure(Reloader.stopping)) }
+    }
+
+    private func carryOut(_ request: Request) async {
+        var event = request.by
+        do {
+            let changes = try await reload()
+            event.outcome = .done
+            event.detail = changes.map(\.description).joined(separator: "; ")
+            logger.notice(
+                "settings were read again",
+                metadata: [
+                    "changes": "\(changes.count)",
+                    "settings.changed": .array(changes.map { "\($0)" }),
+                ])
+            audit.note(event)
+            request.done(.success(changes))
+        } catch {
+            let why = (error as? GatewayError)?.message ?? "\(error)"
+            event.outcome = .refused
+            event.detail = why
+            logger.error(
+                "the settings were not taken; those from before stay in force",
+                metadata: ["error": "\(why)"])
+            audit.note(event)
+            request.done(
+                .failure(CallFailure(.failedPrecondition, .settingsRefused, why, notStarted: true)))
+        }
+    }
+
+    private func reload() async throws -> [SettingChange] {
+        let old = reading.withLock { $0 }
+        let new = try await NIOThreadPool.singleton.runIfActive { try old.readAgain() }
+        let changes = new.changes(since: old)
+        var faults = SettingsReading.refusals(changes).map(\.description)
+        var commits: [@Sendable () -> Void] = []
+        for part in parts.withLock({ $0 }) {
+            do {
+                commits.append(try await part.prepare(new.settings, old.settings))
+            } catch let error as GatewayError {
+                faults.append(error.message)
+            } catch {
+                faults.append("\(error)")
+            }
+        }
+        guard faults.isEmpty else {
+            throw GatewayError(
+                .configuration,
+                faults.count == 1
+                    ? "the new settings have a fault:\n  \(faults[0])"
+                    : "the new settings have \(faults.count) faults:"
+                        + faults.map { "\n  \($0)" }.joined())
+        }
+        for commit in commits { commit() }
+        reading.withLock { $0 = new }
+        return changes
+    }
+
+    private static let stopping = CallFailure(
+        .unavailable, .stopping, "the gateway is stopping", notStarted: true)
+}
