@@ -284,6 +284,9 @@ static inline long COpenSSL_memory_bytes(BIO *bio, unsigned char **bytes) {
     return BIO_get_mem_data(bio, bytes);
 }
 
+// How names are written: RFC 4514 (RFC 2253), everything that is not printable ASCII escaped.
+static inline unsigned long COpenSSL_subject_flags(void) { return XN_FLAG_RFC2253; }
+
 // Seconds since 1970, or INT64_MIN when the time cannot be read.
 static inline int64_t COpenSSL_unix_time(const ASN1_TIME *time) {
     int days = 0, seconds = 0;

@@ -32,7 +32,8 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
         }
         let peer = Peer(
             address: address, serverName: handshake.serverName ?? "",
-            certificateDigest: handshake.peerCertificateDigest)
+            certificateDigest: handshake.peerCertificateDigest,
+            certificateSubject: handshake.peerCertificateSubject)
         do {
             if handshake.applicationProtocol == "sluice/1" {
                 try doors.openBinaryDoor(on: context.channel, peer: peer)
