@@ -23,6 +23,7 @@ package final class House: Sendable {
     package let admin: Endpoint
 
     private let rooms: Rooms
+    private let certificates: Certificates
     private let listener: Listener
     private let adminPort: AdminPort
     private let logger: Logger
@@ -30,11 +31,13 @@ package final class House: Sendable {
     private let lock: FileLock
 
     private init(
-        rooms: Rooms, listener: Listener, adminPort: AdminPort, lock: consuming FileLock,
+        rooms: Rooms, certificates: Certificates, listener: Listener, adminPort: AdminPort,
+        lock: consuming FileLock,
         logger: Logger
     ) {
         self.lock = lock
         self.rooms = rooms
+        self.certificates = certificates
         self.listener = listener
         self.adminPort = adminPort
         self.logger = logger
@@ -46,16 +49,10 @@ package final class House: Sendable {
     package static func open(_ settings: Settings, logger: Logger) async throws -> House {
         try StateFolder.prepare(settings.state)
         let lock = try StateFolder.lock(settings.state)
-        let tls = try translating { () throws(TLSError) in
-            try settings.tls.contextSettings(state: settings.state)
-        }
+        let certificates = try Certificates(
+            settings.tls, state: settings.state, count: System.coreCount, logger: logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
-        let contexts = LoopContexts(
-            box: TLSContextBox(
-                try translating { () throws(TLSError) in
-                    try TLSServerContext.makeContexts(tls, count: System.coreCount)
-                }),
-            group: group)
+        let contexts = LoopContexts(box: certificates.box, group: group)
         let rooms = try await Rooms.open(settings, group: group, logger: logger)
         do {
             let adminPort = try await AdminPort.open(
@@ -63,10 +60,13 @@ package final class House: Sendable {
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
                 doors: HouseDoors(walk: rooms.walk, limits: settings.limits, logger: logger),
-                limits: settings.limits, readiness: rooms.readiness, group: group, logger: logger)
+                limits: settings.limits,
+                proxies: settings.proxy.from.compactMap { AddressBlock($0) },
+                readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
             return House(
-                rooms: rooms, listener: listener, adminPort: adminPort, lock: lock, logger: logger)
+                rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
+                lock: lock, logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -79,6 +79,7 @@ package final class House: Sendable {
             configuration: .init(
                 services: [
                     // Stopped from the last to the first.
+                    .init(service: certificates, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
                     .init(service: rooms.seals, successTerminationBehavior: .ignore),
                     .init(service: rooms.repository, successTerminationBehavior: .ignore),
@@ -99,17 +100,6 @@ package final class House: Sendable {
         await rooms.close(logger: logger)
         await adminPort.close()
         logger.info("stopped")
-    }
-
-    /// A kit's failure at start as the operator's.
-    private static func translating<Value>(
-        _ body: () throws(TLSError) -> Value
-    ) throws(GatewayError) -> Value {
-        do throws(TLSError) {
-            return try body()
-        } catch {
-            throw GatewayError(.configuration, error.description)
-        }
     }
 }
 

@@ -11,15 +11,18 @@ enum PeerSubject {
     /// DER. So equal texts are equal names, whatever string types a certificate uses, and `openssl x509 -noout -subject
     /// -nameopt RFC2253` prints the same. Empty when there is none, or it is not well encoded or too long.
     @unsafe static func text(of certificate: OpaquePointer) -> String {
+        unsafe text(ofName: X509_get_subject_name(certificate))
+    }
+
+    /// The same of any name (X509_NAME).
+    @unsafe static func text(ofName name: OpaquePointer?) -> String {
         guard let bio = unsafe BIO_new(BIO_s_mem()) else { return "" }
         defer {
             unsafe BIO_free_all(bio)
             ERR_clear_error()
         }
         let flags = UInt(COpenSSL_subject_flags())
-        guard
-            unsafe X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, flags) >= 0
-        else { return "" }
+        guard unsafe X509_NAME_print_ex(bio, name, 0, flags) >= 0 else { return "" }
         var start: UnsafeMutablePointer<UInt8>?
         let count = unsafe COpenSSL_memory_bytes(bio, &start)
         guard count > 0, count <= textBytesMax else { return "" }
