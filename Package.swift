@@ -195,7 +195,10 @@ let package = Package(
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests(
             "GatewayTests",
-            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
+            [
+                "Gateway", "Contract", "Catalogue", "Shards", "Files", "TLS", nio, posix, embedded,
+                logging,
+            ]),
         tests(
             "SluiceClientTests",
             [

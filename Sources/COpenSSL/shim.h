@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/ocsp.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -237,6 +238,28 @@ static inline void COpenSSL_CTX_set_server_name_callback(
     SSL_CTX_set_tlsext_servername_callback(context, callback);
 }
 
+// Gives the certificate a further one of its chain, which the context owns from then on when this is 1.
+static inline int COpenSSL_CTX_add_issuer(SSL_CTX *context, X509 *issuer) {
+    return (int)SSL_CTX_add0_chain_cert(context, issuer);
+}
+
+// `callback` is asked for an OCSP answer when a client wants one; `owner` is handed to it.
+static inline void COpenSSL_CTX_set_status_callback(
+    SSL_CTX *context, int (*callback)(SSL *, void *), void *owner) {
+    SSL_CTX_set_tlsext_status_cb(context, callback);
+    SSL_CTX_set_tlsext_status_arg(context, owner);
+}
+
+// Copies the answer into the handshake. 1, or 0 when out of memory.
+static inline int COpenSSL_SSL_staple(SSL *ssl, const void *answer, size_t length) {
+    unsigned char *copy = OPENSSL_memdup(answer, length);
+    if (copy == NULL) {
+        return 0;
+    }
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)length);
+    return 1;
+}
+
 // A key file that asks for a passphrase fails instead of reading the terminal.
 static inline int COpenSSL_no_passphrase(char *to, int room, int writing, void *unused) {
     (void)to;
@@ -283,6 +306,36 @@ static inline int COpenSSL_add_extension(X509 *certificate, int kind, const char
 static inline long COpenSSL_memory_bytes(BIO *bio, unsigned char **bytes) {
     return BIO_get_mem_data(bio, bytes);
 }
+
+// Whether the last thing that went wrong is that a PEM text has no further part; then the queue is emptied.
+static inline int COpenSSL_pem_has_ended(void) {
+    unsigned long error = ERR_peek_last_error();
+    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) {
+        ERR_clear_error();
+        return 1;
+    }
+    return 0;
+}
+
+// The subject's alternative names, to be freed by GENERAL_NAMES_free; NULL when there are none.
+static inline GENERAL_NAMES *COpenSSL_alternative_names(const X509 *certificate) {
+    return X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+}
+static inline int COpenSSL_alternative_name_count(const GENERAL_NAMES *names) {
+    return sk_GENERAL_NAME_num(names);
+}
+// The bytes of a DNS name, or NULL when the name at `index` is of another kind.
+static inline const unsigned char *COpenSSL_dns_name(const GENERAL_NAMES *names, int index, int *length) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+    if (name == NULL || name->type != GEN_DNS) {
+        return NULL;
+    }
+    *length = ASN1_STRING_length(name->d.dNSName);
+    return ASN1_STRING_get0_data(name->d.dNSName);
+}
+
+// How names are written: RFC 4514 (RFC 2253), everything that is not printable ASCII escaped.
+static inline unsigned long COpenSSL_subject_flags(void) { return XN_FLAG_RFC2253; }
 
 // Seconds since 1970, or INT64_MIN when the time cannot be read.
 static inline int64_t COpenSSL_unix_time(const ASN1_TIME *time) {

@@ -17,6 +17,10 @@ package struct Limits: Sendable, Equatable {
     /// refilled at the same number per 10 s.
     package var controlFrameBurst = 1_024
     package var connectionsPerAddress = 256
+    /// TLS handshakes that may begin in a second from one address, four times as many at once; 0: any number.
+    package var handshakesPerAddress = 256
+    /// TLS handshakes under way; beyond that the oldest gives way to the newest.
+    package var handshakes = 4_096
     package var connections = 20_000
     package var callsPerConnection = 256
     /// Bytes of unfinished messages and undelivered answers one connection may hold.

@@ -23,6 +23,7 @@ package final class House: Sendable {
     package let admin: Endpoint
 
     private let rooms: Rooms
+    private let certificates: Certificates
     private let listener: Listener
     private let adminPort: AdminPort
     private let logger: Logger
@@ -32,13 +33,14 @@ package final class House: Sendable {
     private let audit: AuditTrail
 
     private init(
-        rooms: Rooms, listener: Listener, adminPort: AdminPort, lock: consuming FileLock,
-        reloader: Reloader, audit: AuditTrail, logger: Logger
+        rooms: Rooms, certificates: Certificates, listener: Listener, adminPort: AdminPort,
+        lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logger: Logger
     ) {
         self.reloader = reloader
         self.audit = audit
         self.lock = lock
         self.rooms = rooms
+        self.certificates = certificates
         self.listener = listener
         self.adminPort = adminPort
         self.logger = logger
@@ -51,18 +53,15 @@ package final class House: Sendable {
         let settings = reading.settings
         try StateFolder.prepare(settings.state)
         let lock = try StateFolder.lock(settings.state)
-        let tls = try translating { () throws(TLSError) in
-            try settings.tls.contextSettings(state: settings.state)
-        }
+        let certificates = try Certificates(
+            settings.tls, state: settings.state, count: System.coreCount, logger: logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
-        let contexts = LoopContexts(
-            box: TLSContextBox(
-                try translating { () throws(TLSError) in
-                    try TLSServerContext.makeContexts(tls, count: System.coreCount)
-                }),
-            group: group)
+        let contexts = LoopContexts(box: certificates.box, group: group)
         let audit = AuditTrail(settings.audit, state: settings.state, logger: logger)
         let reloader = Reloader(reading, audit: audit, logger: logger)
+        reloader.addLast { new in
+            try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
+        }
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
@@ -71,11 +70,13 @@ package final class House: Sendable {
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
                 doors: HouseDoors(walk: rooms.walk, limits: settings.limits, logger: logger),
-                limits: settings.limits, readiness: rooms.readiness, group: group, logger: logger)
+                limits: settings.limits,
+                proxies: settings.proxy.from.compactMap { AddressBlock($0) },
+                readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
             return House(
-                rooms: rooms, listener: listener, adminPort: adminPort, lock: lock,
-                reloader: reloader, audit: audit, logger: logger)
+                rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
+                lock: lock, reloader: reloader, audit: audit, logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -89,6 +90,7 @@ package final class House: Sendable {
                 services: [
                     // Stopped from the last to the first.
                     .init(service: audit, successTerminationBehavior: .ignore),
+                    .init(service: certificates, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
                     .init(service: reloader, successTerminationBehavior: .ignore),
                     .init(service: rooms.seals, successTerminationBehavior: .ignore),
@@ -114,17 +116,6 @@ package final class House: Sendable {
         await adminPort.close()
         await audit.write()
         logger.info("stopped")
-    }
-
-    /// A kit's failure at start as the operator's.
-    private static func translating<Value>(
-        _ body: () throws(TLSError) -> Value
-    ) throws(GatewayError) -> Value {
-        do throws(TLSError) {
-            return try body()
-        } catch {
-            throw GatewayError(.configuration, error.description)
-        }
     }
 }
 

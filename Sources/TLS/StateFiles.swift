@@ -57,6 +57,40 @@ enum StateFiles {
         guard result == 0 else { throw error }
     }
 
+    /// The whole of a plain file. The text of the error is the system's reason alone.
+    static func content(of path: String, bytesMax: Int) throws(FileReason) -> [UInt8] {
+        let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { throw FileReason(errno) }
+        defer { close(file) }
+        var status = stat()
+        guard unsafe fstat(file, &status) == 0 else { throw FileReason(errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw FileReason("no plain file") }
+        guard status.st_size <= bytesMax else {
+            throw FileReason("\(status.st_size) bytes; at most \(bytesMax) are read")
+        }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = unsafe read(file, &part, part.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw FileReason(errno) }
+            if count == 0 { return bytes }
+            bytes.append(contentsOf: part[..<count])
+            guard bytes.count <= bytesMax else { throw FileReason("it grows") }
+        }
+    }
+
+    /// Who may read or write a file besides its owner; nil when that is nobody and the owner is this process's user.
+    static func exposure(of path: String) -> String? {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return FileReason(errno).text }
+        if status.st_mode & S_IFMT != S_IFREG { return "it is no plain file" }
+        if status.st_uid != geteuid() { return "it belongs to another user" }
+        return status.st_mode & 0o077 == 0 ? nil : "others than its owner may open it"
+    }
+
+    static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
     static func hostName() -> String? {
         unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { text in
             guard let start = text.baseAddress, unsafe gethostname(start, 255) == 0 else {
@@ -71,6 +105,14 @@ enum StateFiles {
         let reason = errno
         return unsafe TLSError(.file, "\(message): \(String(cString: strerror(reason)))")
     }
+}
+
+/// Why a file could not be read, as the system says it.
+struct FileReason: Error {
+    let text: String
+
+    init(_ number: Int32) { text = unsafe String(cString: strerror(number)) }
+    init(_ text: String) { self.text = text }
 }
 
 /// A lock that one process at a time holds, and that ends with the process.

@@ -16,6 +16,14 @@ package struct TLSError: Error, Sendable, Hashable {
         package static let keyMismatch = Code(description: "key_mismatch")
         /// The file of authorities for client certificates cannot be read or used.
         package static let clientAuthority = Code(description: "client_authority")
+        /// The file of revocation lists cannot be read or used.
+        package static let clientRevocation = Code(description: "client_revocation")
+        /// A file with an OCSP answer cannot be read or used.
+        package static let ocsp = Code(description: "ocsp")
+        /// The file of shared ticket keys cannot be read or used.
+        package static let ticketKeys = Code(description: "ticket_keys")
+        /// A certificate or list is not valid yet, or no longer.
+        package static let outOfDate = Code(description: "out_of_date")
         /// A setting is out of its bounds.
         package static let setting = Code(description: "setting")
         /// A file or folder could not be made or written.

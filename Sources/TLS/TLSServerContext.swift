@@ -1,48 +1,73 @@
 // The certificate, key and rules that every session of a listener is made from: an SSL_CTX and its owner.
 
 private import COpenSSL
-private import Synchronization
 
 /// An immutable server context.
 ///
 /// Safe to share between threads: the SSL_CTX is configured in `init` and only read afterwards; OpenSSL counts
-/// its references with atomics. A session keeps the context it was made from alive.
+/// its references with atomics. A session keeps the context it was made from alive, and that one the others.
 @safe package final class TLSServerContext: @unchecked Sendable {
     /// The SSL_CTX; freed in `deinit`.
     let pointer: OpaquePointer
     let ticketKeys: TicketKeys
     /// The ALPN list as it travels: a length byte and the name, one after the other. Freed in `deinit`.
     private let protocols: UnsafeMutableBufferPointer<UInt8>
-    private let byServerName: [String: TLSServerContext]
+    /// Contexts whose certificates are shown instead for the names that the table has for them.
+    private let others: [TLSServerContext]
+    private let names: ServerNames<Int>
+    /// The DNS names in the certificate.
+    let certificateNames: [String]
+    /// An OCSP answer for the certificate, and when it ends in seconds since 1970.
+    private let staple: (answer: [UInt8], ends: Int64)?
     /// When the certificate ends, in seconds since 1970.
     package let certificateExpiry: Int64
 
     /// Reads the files and checks that the key is the certificate's.
     /// - Parameters:
     ///   - ticketKeys: share one between the contexts whose tickets shall be good at each other.
-    ///   - byServerName: contexts whose certificates are shown instead when the client asks (SNI) for that name,
-    ///     in lower case.
+    ///   - byServerName: contexts whose certificates are shown instead when the client asks (SNI) for that name.
     /// - Throws: `TLSError` that names the files and what to do.
-    package init(
+    package convenience init(
         _ settings: TLSServerSettings, ticketKeys: TicketKeys = TicketKeys(),
         byServerName: [String: TLSServerContext] = [:]
     ) throws(TLSError) {
-        let protocols = try Self.wireForm(of: settings.applicationProtocols)
+        let material = try TLSMaterial(reading: settings)
+        var inventory = TLSInventory()
+        let others = Array(byServerName)
+        try self.init(
+            material, material.pairs[0], ticketKeys: ticketKeys, &inventory,
+            others: others.map(\.value),
+            names: { _ in
+                var names = ServerNames<Int>()
+                for (place, other) in others.enumerated() { names.add(other.key, place) }
+                return names
+            })
+    }
+
+    /// - Parameter names: makes the table from the names of this context's own certificate; below 0 is this one.
+    init(
+        _ material: TLSMaterial, _ pair: TLSMaterial.Pair, ticketKeys: TicketKeys,
+        _ inventory: inout TLSInventory, others: [TLSServerContext] = [],
+        names: ([String]) -> ServerNames<Int> = { _ in ServerNames() }
+    ) throws(TLSError) {
+        let protocols = try Self.wireForm(of: material.settings.applicationProtocols)
         ERR_clear_error()
         guard let pointer = unsafe SSL_CTX_new(TLS_server_method()) else {
             throw Self.failure(.library, "no TLS context could be made")
         }
-        do {
-            try unsafe Self.secure(pointer, settings)
-            try unsafe Self.loadCertificate(pointer, settings)
-            try unsafe Self.loadAuthority(pointer, settings)
+        do throws(TLSError) {
+            try unsafe Self.secure(pointer, material.settings)
+            certificateNames = try unsafe Self.loadCertificate(pointer, pair, &inventory)
+            staple = try unsafe Self.loadStaple(pointer, pair, &inventory)
+            try unsafe Self.loadTrust(pointer, material, &inventory)
         } catch {
             unsafe SSL_CTX_free(pointer)
             throw error
         }
         unsafe self.pointer = pointer
         self.ticketKeys = ticketKeys
-        self.byServerName = byServerName
+        self.others = others
+        self.names = names(certificateNames)
         unsafe self.protocols = UnsafeMutableBufferPointer.allocate(capacity: protocols.count)
         _ = unsafe self.protocols.initialize(from: protocols)
         certificateExpiry = unsafe COpenSSL_unix_time(
@@ -55,120 +80,15 @@ private import Synchronization
         unsafe protocols.deallocate()
     }
 
+    /// Tells the keys of one context from another's.
+    package var ticketKeysID: ObjectIdentifier { ObjectIdentifier(ticketKeys) }
+
     /// Several contexts with the same rules and tickets, for one on each event loop.
     package static func makeContexts(
-        _ settings: TLSServerSettings, count: Int, ticketKeys: TicketKeys = TicketKeys(),
-        byServerName: [String: TLSServerContext] = [:]
+        _ settings: TLSServerSettings, count: Int, ticketKeys: TicketKeys = TicketKeys()
     ) throws(TLSError) -> [TLSServerContext] {
-        precondition(count > 0, "at least one context")
-        var contexts: [TLSServerContext] = []
-        for _ in 0..<count {
-            contexts.append(
-                try TLSServerContext(settings, ticketKeys: ticketKeys, byServerName: byServerName))
-        }
-        return contexts
-    }
-}
-
-// MARK: - Setting up
-
-extension TLSServerContext {
-    private static let suites12 =
-        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
-        + ":ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
-        + ":ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-    private static let suites13 =
-        "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-    private static let groups = "X25519:P-256:P-384"
-
-    private static func secure(
-        _ context: OpaquePointer, _ settings: TLSServerSettings
-    ) throws(TLSError) {
-        guard (0...8).contains(settings.tickets) else {
-            throw TLSError(.setting, "tickets is \(settings.tickets); give 0 to 8")
-        }
-        guard (1...3_600).contains(settings.ticketLifetimeSeconds) else {
-            throw TLSError(
-                .setting,
-                "the ticket lifetime is \(settings.ticketLifetimeSeconds) s; give 1 to 3600 s")
-        }
-        unsafe COpenSSL_CTX_harden(context)
-        unsafe COpenSSL_CTX_never_ask(context)
-        let version = settings.minimumVersion == .tls13 ? TLS1_3_VERSION : TLS1_2_VERSION
-        guard unsafe COpenSSL_CTX_set_minimum_version(context, version) == 1,
-            unsafe SSL_CTX_set_cipher_list(context, suites12) == 1,
-            unsafe SSL_CTX_set_ciphersuites(context, suites13) == 1,
-            unsafe COpenSSL_CTX_set_groups(context, groups) == 1,
-            unsafe SSL_CTX_set_num_tickets(context, settings.tickets) == 1
-        else { throw failure(.library, "OpenSSL does not know the suites or groups of Sluice") }
-        unsafe SSL_CTX_set_timeout(context, settings.ticketLifetimeSeconds)
-        if settings.tickets == 0 { unsafe COpenSSL_CTX_forbid_tickets(context) }
-    }
-
-    private static func loadCertificate(
-        _ context: OpaquePointer, _ settings: TLSServerSettings
-    ) throws(TLSError) {
-        let certificate = settings.certificateFile
-        let key = settings.keyFile
-        guard unsafe SSL_CTX_use_certificate_chain_file(context, certificate) == 1 else {
-            throw failure(
-                .certificate,
-                "the certificate \(certificate) cannot be used; give a PEM file with the server's "
-                    + "certificate first, then its issuers")
-        }
-        if unsafe SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 {
-            let errors = LibraryErrors.drain()
-            if errors.reason == X509_R_KEY_VALUES_MISMATCH
-                || errors.reason == X509_R_KEY_TYPE_MISMATCH
-            {
-                throw mismatch(certificate, key, errors)
-            }
-            throw TLSError(
-                .key,
-                "the private key \(key) cannot be used; give a PEM file with the key of "
-                    + "\(certificate), without a passphrase", reasons: errors.texts)
-        }
-        guard unsafe SSL_CTX_check_private_key(context) == 1 else {
-            throw mismatch(certificate, key, LibraryErrors.drain())
-        }
-    }
-
-    private static func mismatch(
-        _ certificate: String, _ key: String, _ errors: LibraryErrors
-    ) -> TLSError {
-        TLSError(
-            .keyMismatch,
-            "the private key \(key) does not belong to the certificate \(certificate); give the "
-                + "key that the certificate was issued for, or have a new certificate issued",
-            reasons: errors.texts)
-    }
-
-    private static func loadAuthority(
-        _ context: OpaquePointer, _ settings: TLSServerSettings
-    ) throws(TLSError) {
-        // A ticket is good only under the same authorities (SSL_CTX_set_session_id_context(3)).
-        var identity = Cryptography.sha256(Array((settings.clientAuthorityFile ?? "").utf8))
-        _ = unsafe SSL_CTX_set_session_id_context(context, &identity, UInt32(identity.count))
-        guard settings.clientCertificates != .off else { return }
-        guard let file = settings.clientAuthorityFile else {
-            throw TLSError(
-                .clientAuthority,
-                "client certificates are asked for, but no file says who may sign them; "
-                    + "set tls.client_ca")
-        }
-        guard unsafe SSL_CTX_load_verify_file(context, file) == 1,
-            let names = unsafe SSL_load_client_CA_file(file)
-        else {
-            throw failure(
-                .clientAuthority,
-                "the authorities \(file) cannot be used; give a PEM file with the certificates "
-                    + "that sign the clients'")
-        }
-        unsafe SSL_CTX_set_client_CA_list(context, names)
-        let mode =
-            settings.clientCertificates == .required
-            ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_PEER
-        unsafe SSL_CTX_set_verify(context, mode, nil)
+        try TLSMaterial(reading: settings)
+            .makeContexts(count: count, ticketKeys: ticketKeys).contexts
     }
 
     private static func wireForm(of protocols: [String]) throws(TLSError) -> [UInt8] {
@@ -183,7 +103,7 @@ extension TLSServerContext {
         return bytes
     }
 
-    private static func failure(_ code: TLSError.Code, _ message: String) -> TLSError {
+    static func failure(_ code: TLSError.Code, _ message: String) -> TLSError {
         TLSError(code, message, reasons: LibraryErrors.drain().texts)
     }
 }
@@ -203,6 +123,9 @@ extension TLSServerContext {
             unsafe ticketKeyCallback(
                 ssl: ssl, name: name, iv: iv, cipher: cipher, mac: mac, encrypt: encrypt)
         }
+        _ = unsafe SSL_CTX_set_session_ticket_cb(
+            pointer, nil, { _, session, _, _, status, _ in unsafe ticketOpened(session, status) },
+            nil)
         // Also without protocols: a context shown for its server name chooses from those of the first.
         unsafe SSL_CTX_set_alpn_select_cb(
             pointer,
@@ -212,6 +135,16 @@ extension TLSServerContext {
                 }
                 return unsafe context.chooseProtocol(chosen, chosenCount, offered, offeredCount)
             }, nil)
+        guard staple != nil else { return }
+        // The context whose certificate is shown, which need not be the session's own.
+        unsafe COpenSSL_CTX_set_status_callback(
+            pointer,
+            { ssl, owner in
+                guard let owner = unsafe owner else { return SSL_TLSEXT_ERR_NOACK }
+                let context = unsafe Unmanaged<TLSServerContext>.fromOpaque(owner)
+                    .takeUnretainedValue()
+                return unsafe context.statusAsked(ssl, now: TicketKeys.clock())
+            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
     /// The context that a session was made from; the session keeps it alive.
@@ -222,12 +155,20 @@ extension TLSServerContext {
 
     /// Accepts any name, so that it is recorded, and shows that name's certificate when there is one.
     private func serverNameAsked(_ ssl: OpaquePointer?) -> Int32 {
-        guard !byServerName.isEmpty else { return SSL_TLSEXT_ERR_OK }
+        guard !others.isEmpty else { return SSL_TLSEXT_ERR_OK }
         guard let name = unsafe SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
-            let other = unsafe byServerName[String(cString: name).lowercased()]
+            let place = unsafe names.find(String(cString: name)), others.indices.contains(place)
         else { return SSL_TLSEXT_ERR_OK }
-        return unsafe SSL_set_SSL_CTX(ssl, other.pointer) == nil
+        return unsafe SSL_set_SSL_CTX(ssl, others[place].pointer) == nil
             ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_OK
+    }
+
+    /// Staples the OCSP answer while it is good (RFC 6066 section 8).
+    private func statusAsked(_ ssl: OpaquePointer?, now: Int64) -> Int32 {
+        guard let staple, staple.ends > now,
+            unsafe COpenSSL_SSL_staple(ssl, staple.answer, staple.answer.count) == 1
+        else { return SSL_TLSEXT_ERR_NOACK }
+        return SSL_TLSEXT_ERR_OK
     }
 
     /// The server's first choice among the client's; none in common is fatal (RFC 7301 section 3.2).
@@ -247,30 +188,20 @@ extension TLSServerContext {
     }
 }
 
-// MARK: - Reload
-
-/// The contexts in force, one for each event loop. New connections read theirs; a reload replaces all of them at
-/// once, and sessions that are open keep the one they have. May be used from any thread.
-package final class TLSContextBox: Sendable {
-    private let contexts: Mutex<[TLSServerContext]>
-
-    /// - Parameter contexts: at least one.
-    package init(_ contexts: [TLSServerContext]) {
-        precondition(!contexts.isEmpty, "at least one context")
-        self.contexts = Mutex(contexts)
+/// What is done with a ticket that one of our keys has opened (SSL_CTX_set_session_ticket_cb(3)). One whose client
+/// certificate has ended since is not used: the client is asked for it again, however often it was renewed.
+@unsafe private func ticketOpened(
+    _ session: OpaquePointer?, _ status: SSL_TICKET_STATUS
+) -> SSL_TICKET_RETURN {
+    switch status {
+    case SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW:
+        if let session = unsafe session, let peer = unsafe SSL_SESSION_get0_peer(session),
+            unsafe COpenSSL_unix_time(X509_get0_notAfter(peer)) <= TicketKeys.clock()
+        {
+            return SSL_TICKET_RETURN_IGNORE_RENEW
+        }
+        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+    case SSL_TICKET_EMPTY, SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW
+    default: return SSL_TICKET_RETURN_ABORT
     }
-
-    /// The context for the event loop with this index.
-    package func context(for index: Int = 0) -> TLSServerContext {
-        contexts.withLock { contexts in contexts[index % contexts.count] }
-    }
-
-    /// Takes new contexts, already checked by having been made.
-    package func replace(with fresh: [TLSServerContext]) {
-        precondition(!fresh.isEmpty, "at least one context")
-        contexts.withLock { contexts in contexts = fresh }
-    }
-
-    /// When the certificate in force ends, in seconds since 1970.
-    package var certificateExpiry: Int64 { context().certificateExpiry }
 }

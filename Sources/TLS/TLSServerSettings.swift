@@ -22,10 +22,28 @@ package struct TLSServerSettings: Sendable {
         case required
     }
 
+    /// One more certificate, shown to clients that ask (SNI) for one of its names.
+    package struct Certificate: Sendable, Hashable {
+        /// As ``TLSServerSettings/certificateFile``, ``TLSServerSettings/keyFile``, ``TLSServerSettings/ocspFile``.
+        package var certificateFile: String
+        package var keyFile: String
+        package var ocspFile: String?
+
+        package init(certificateFile: String, keyFile: String, ocspFile: String? = nil) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+            self.ocspFile = ocspFile
+        }
+    }
+
     /// The server's certificate, followed by its issuers up to but without the root.
     package var certificateFile: String
     /// The private key of the certificate, without a passphrase.
     package var keyFile: String
+    /// An OCSP answer for the certificate (RFC 6960, DER), or nil.
+    package var ocspFile: String?
+    /// More certificates; at most ``certificatesMax``.
+    package var more: [Certificate] = []
     /// ALPN names, the server's preference first (RFC 7301). Empty: the extension is ignored.
     package var applicationProtocols: [String]
     package var minimumVersion = Version.tls12
@@ -36,6 +54,10 @@ package struct TLSServerSettings: Sendable {
     package var clientCertificates = ClientCertificates.off
     /// Who may sign client certificates. Needed unless `clientCertificates` is off.
     package var clientAuthorityFile: String?
+    /// Revocation lists (RFC 5280 section 5), one of every authority in a client's chain; nil: nobody is revoked.
+    package var clientRevocationFile: String?
+
+    package static let certificatesMax = 256
 
     package init(certificateFile: String, keyFile: String, applicationProtocols: [String]) {
         self.certificateFile = certificateFile

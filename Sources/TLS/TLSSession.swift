@@ -243,6 +243,9 @@ package struct TLSHandshakeCompleted: Sendable, Hashable {
     package var resumed: Bool
     /// SHA-256 of the client's certificate in DER (RFC 8705 section 3.1): 32 bytes, or empty when there is none.
     package var peerCertificateDigest: [UInt8]
+    /// The subject of that certificate when an authority of the settings has signed it (RFC 4514, in ASCII: see
+    /// `PeerSubject`), or empty.
+    package var peerCertificateSubject: String
 }
 
 extension TLSSession {
@@ -256,6 +259,8 @@ extension TLSSession {
                 unsafe String(
                     decoding: UnsafeBufferPointer(start: start, count: Int(count)), as: UTF8.self)
             } else { nil }
+        let certificate = unsafe SSL_get1_peer_certificate(ssl)
+        defer { unsafe X509_free(certificate) }
         return unsafe TLSHandshakeCompleted(
             applicationProtocol: chosen,
             serverName: SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)
@@ -263,18 +268,10 @@ extension TLSSession {
             version: String(cString: SSL_get_version(ssl)),
             cipher: String(cString: COpenSSL_SSL_cipher_name(ssl)),
             resumed: SSL_session_reused(ssl) == 1,
-            peerCertificateDigest: peerCertificateDigest())
-    }
-
-    private func peerCertificateDigest() -> [UInt8] {
-        guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return [] }
-        defer { unsafe X509_free(certificate) }
-        return unsafe [UInt8](unsafeUninitializedCapacity: 32) { output, count in
-            var length: UInt32 = 0
-            let result = unsafe X509_digest(
-                certificate, EVP_sha256(), output.baseAddress, &length)
-            count = result == 1 ? Int(length) : 0
-        }
+            peerCertificateDigest: certificate.map { unsafe PeerSubject.digest(of: $0) } ?? [],
+            // A session that continues an earlier one has its certificate, and what came of verifying it.
+            peerCertificateSubject: SSL_get_verify_result(ssl) == Int(X509_V_OK)
+                ? certificate.map { unsafe PeerSubject.text(of: $0) } ?? "" : "")
     }
 }
 

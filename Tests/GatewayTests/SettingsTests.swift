@@ -65,6 +65,25 @@ import Testing
         #expect(settings.auth.issuers[1].url == "https://as.example/introspect")
     }
 
+    /// The commented certificate of the example works too.
+    @Test func theExampleOfAnotherCertificateIsRight() throws {
+        let yaml = try SettingsTests.example
+            .replacing("  certificates: []", with: "  certificates:")
+            .replacing("#   - certificate:", with: "    - certificate:")
+            .replacing("#     key:", with: "      key:")
+            .replacing("#     ocsp:", with: "      ocsp:")
+        let (settings, faults) = evaluate(yaml)
+        #expect(faults.isEmpty, "\(faults)")
+        try #require(settings.tls.certificates.count == 1)
+        #expect(settings.tls.certificates[0].certificate == "other.pem")
+        #expect(settings.tls.certificates[0].key == "other.key")
+        #expect(settings.tls.certificates[0].ocsp == "other.ocsp")
+        let text = try SettingsTests.example
+        for key in CertificateSettings.keys {
+            #expect(text.contains(" \(key):"), "tls.certificates.\(key)")
+        }
+    }
+
     // MARK: Sources
 
     @Test func nothingGivenIsTheDefaults() {
@@ -181,6 +200,25 @@ import Testing
     // MARK: Faults
 
     static let wrongs: [(yaml: String, says: String)] = [
+        (
+            "proxy: { from: [10.0.0.1/8] }",
+            "proxy.from (line 1): '10.0.0.1/8' must be a list of addresses and networks, like "
+                + "[10.0.0.0/8, 127.0.0.1], in brackets"
+        ),
+        (
+            "tls:\n  certificates:\n    - certificate: a.pem",
+            "tls.certificates.0.key: is missing: certificate and key go together"
+        ),
+        (
+            "tls:\n  certificates:\n    - { certificate: a.pem, key: a.key, oscp: a.der }",
+            "tls.certificates.0.oscp (line 3): is not a setting; did you mean "
+                + "tls.certificates.0.ocsp?"
+        ),
+        (
+            "tls: { client_crl: a.pem }",
+            "tls.client_crl (line 1): means nothing: tls.client_certificates is off"
+        ),
+        ("tls: { ocsp: a.der }", "tls.ocsp (line 1): means nothing without tls.certificate"),
         ("lisen: 0.0.0.0:1", "lisen (line 1): is not a setting; did you mean listen?"),
         (
             "limits:\n  mesage: 1MiB",

@@ -107,12 +107,14 @@ import Testing
         let expected = try digest(of: "client")
         #expect(expected.count == 32)
         #expect(first.recorder.completed?.peerCertificateDigest == expected)
+        #expect(first.recorder.completed?.peerCertificateSubject == "CN=client")
         var again = try options("client", version: version)
         again.resuming = first.client
         let second = try Pair(again, context: context)
         try second.handshake()
         #expect(second.recorder.completed?.resumed == true)
         #expect(second.recorder.completed?.peerCertificateDigest == expected)
+        #expect(second.recorder.completed?.peerCertificateSubject == "CN=client")
     }
 
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
@@ -129,6 +131,7 @@ import Testing
             options(nil, version: TLS1_3_VERSION), context: TLSServerContext(settings(.optional)))
         try pair.handshake()
         #expect(pair.recorder.completed?.peerCertificateDigest == [])
+        #expect(pair.recorder.completed?.peerCertificateSubject == "")
     }
 
     @Test(arguments: [

@@ -6,8 +6,14 @@ import Synchronization
 
 /// The open connections by address, bounded in all and per address.
 final class ConnectionBook: Sendable {
+    private struct Entry {
+        var channel: any Channel
+        /// Nil while nobody knows for whom it is, and for a proxy's own.
+        var address: String?
+    }
+
     private struct Pages {
-        var channels: [ObjectIdentifier: any Channel] = [:]
+        var channels: [ObjectIdentifier: Entry] = [:]
         var perAddress: [String: Int] = [:]
         var closed = false
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -25,30 +31,49 @@ final class ConnectionBook: Sendable {
     var count: Int { pages.withLock { $0.channels.count } }
 
     /// Notes a new connection; false when a limit is reached or the gateway is leaving, and nothing is noted.
-    func enter(_ channel: any Channel, address: String) -> Bool {
+    /// - Parameter address: nil counts for no address, until ``settle(_:address:)``.
+    func enter(_ channel: any Channel, address: String?) -> Bool {
         let entered = pages.withLock { pages in
-            let here = pages.perAddress[address, default: 0]
             guard !pages.closed, pages.channels.count < connectionsMaximum,
-                here < perAddressMaximum
+                count(address, in: &pages)
             else { return false }
-            pages.perAddress[address] = here + 1
-            pages.channels[ObjectIdentifier(channel)] = channel
+            pages.channels[ObjectIdentifier(channel)] = Entry(channel: channel, address: address)
             return true
         }
         guard entered else { return false }
-        channel.closeFuture.whenComplete { [weak self] _ in
-            self?.leave(ObjectIdentifier(channel), address: address)
-        }
+        channel.closeFuture.whenComplete { [weak self] _ in self?.leave(ObjectIdentifier(channel)) }
         return true
     }
 
-    private func leave(_ channel: ObjectIdentifier, address: String) {
+    /// Counts a connection that has entered without an address for this one; false when the address has all it may.
+    func settle(_ channel: any Channel, address: String) -> Bool {
+        pages.withLock { pages in
+            let id = ObjectIdentifier(channel)
+            guard let entry = pages.channels[id], entry.address == nil,
+                count(address, in: &pages)
+            else { return false }
+            pages.channels[id]?.address = address
+            return true
+        }
+    }
+
+    private func count(_ address: String?, in pages: inout Pages) -> Bool {
+        guard let address else { return true }
+        let here = pages.perAddress[address, default: 0]
+        guard here < perAddressMaximum else { return false }
+        pages.perAddress[address] = here + 1
+        return true
+    }
+
+    private func leave(_ channel: ObjectIdentifier) {
         let waiters = pages.withLock { pages in
-            guard pages.channels.removeValue(forKey: channel) != nil else {
+            guard let entry = pages.channels.removeValue(forKey: channel) else {
                 return [CheckedContinuation<Void, Never>]()
             }
-            let here = pages.perAddress[address, default: 1] - 1
-            pages.perAddress[address] = here > 0 ? here : nil
+            if let address = entry.address {
+                let here = pages.perAddress[address, default: 1] - 1
+                pages.perAddress[address] = here > 0 ? here : nil
+            }
             guard pages.closed, pages.channels.isEmpty else { return [] }
             defer { pages.waiters = [] }
             return pages.waiters
@@ -60,7 +85,7 @@ final class ConnectionBook: Sendable {
     func close() -> [any Channel] {
         pages.withLock { pages in
             pages.closed = true
-            return Array(pages.channels.values)
+            return pages.channels.values.map(\.channel)
         }
     }
 

@@ -19,10 +19,13 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
 
     private let doors: any Doors
     private let address: String
+    private let handshakeEnded: () -> Void
 
-    init(doors: any Doors, address: String) {
+    /// - Parameter handshakeEnded: called when the handshake is done; not when the connection ends before.
+    init(doors: any Doors, address: String, handshakeEnded: @escaping () -> Void = {}) {
         self.doors = doors
         self.address = address
+        self.handshakeEnded = handshakeEnded
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -30,9 +33,11 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
             context.fireUserInboundEventTriggered(event)
             return
         }
+        handshakeEnded()
         let peer = Peer(
             address: address, serverName: handshake.serverName ?? "",
-            certificateDigest: handshake.peerCertificateDigest)
+            certificateDigest: handshake.peerCertificateDigest,
+            certificateSubject: handshake.peerCertificateSubject)
         do {
             if handshake.applicationProtocol == "sluice/1" {
                 try doors.openBinaryDoor(on: context.channel, peer: peer)

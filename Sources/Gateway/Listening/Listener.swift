@@ -41,7 +41,8 @@ final class Listener: Service {
     /// Binds the port. Connections are served from here on.
     static func open(
         _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Limits,
-        readiness: Readiness, group: any EventLoopGroup, logger: Logger
+        proxies: [AddressBlock] = [], readiness: Readiness, group: any EventLoopGroup,
+        logger: Logger
     ) async throws -> Listener {
         let book = ConnectionBook(limits: limits)
         let tls = {
@@ -49,6 +50,9 @@ final class Listener: Service {
             settings.handshakeTimeout = .nanoseconds(Int64(limits.handshakeTime.count))
             return settings
         }()
+        let reception = Reception(
+            book: book, handshakes: Handshakes(limits: limits), contexts: contexts, tls: tls,
+            doors: doors, proxies: proxies, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -64,17 +68,7 @@ final class Listener: Service {
                 .writeBufferWaterMark, value: .init(low: 128 << 10, high: 512 << 10)
             )
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let address = channel.remoteAddress?.ipAddress ?? ""
-                    guard book.enter(channel, address: address) else {
-                        throw GatewayError(.unavailable, "too many connections from \(address)")
-                    }
-                    let handlers = channel.pipeline.syncOperations
-                    try handlers.addHandler(
-                        TLSServerHandler(
-                            context: contexts.context(for: channel.eventLoop), settings: tls))
-                    try handlers.addHandler(DoorSelector(doors: doors, address: address))
-                }
+                channel.eventLoop.makeCompletedFuture { try reception.receive(channel) }
             }
         let channel = try await bind(bootstrap, to: endpoint, setting: "listen")
         return Listener(

@@ -37,6 +37,7 @@ final class Reloader: Service {
 
     private let reading: Mutex<SettingsReading>
     private let parts = Mutex<[ReloadPart]>([])
+    private let last = Mutex<(@Sendable (Settings) async throws -> Void)?>(nil)
     private let audit: any AuditLog
     private let logger: Logger
     private let requests: AsyncStream<Request>
@@ -52,6 +53,12 @@ final class Reloader: Service {
 
     /// While the house opens its rooms.
     func add(_ part: ReloadPart) { parts.withLock { $0.append(part) } }
+
+    /// What can only check and put in force in one step, all or nothing: done when every part is prepared, and before any is
+    /// in force. One at most.
+    func addLast(_ step: @escaping @Sendable (Settings) async throws -> Void) {
+        last.withLock { $0 = step }
+    }
 
     /// Any thread may ask. `done` is called once, on some thread.
     func reload(asked by: AuditEvent, done: @escaping Done = { _ in }) {
@@ -117,6 +124,13 @@ final class Reloader: Service {
                 faults.append(error.message)
             } catch {
                 faults.append("\(error)")
+            }
+        }
+        if faults.isEmpty, let last = last.withLock({ $0 }) {
+            do {
+                try await last(new.settings)
+            } catch {
+                faults.append((error as? GatewayError)?.message ?? "\(error)")
             }
         }
         guard faults.isEmpty else {

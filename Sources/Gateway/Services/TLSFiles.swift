@@ -29,6 +29,12 @@ extension TransportSettings {
             case .required: .required
             }
         settings.clientAuthorityFile = clientAuthority
+        settings.clientRevocationFile = clientRevocation
+        settings.ocspFile = certificate == nil ? nil : ocsp
+        settings.more = certificates.map {
+            TLSServerSettings.Certificate(
+                certificateFile: $0.certificate, keyFile: $0.key, ocspFile: $0.ocsp)
+        }
         return settings
     }
 }

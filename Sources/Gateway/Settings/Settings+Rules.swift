@@ -13,11 +13,7 @@ extension Settings {
             .endpoint("listen", \.listen),
             .endpoint("admin", \.admin),
             .text("state", path, \.state, isPath),
-            .optionalText("tls.certificate", path, \.tls.certificate, isPath),
-            .optionalText("tls.key", path, \.tls.key, isPath).hidden,
-            .optionalText("tls.client_ca", path, \.tls.clientAuthority, isPath),
-            .choice("tls.client_certificates", \.tls.clientCertificates),
-            .choice("tls.minimum_version", \.tls.minimumVersion),
+        ] + transportRules + [
             .text(
                 "models.repository", "the path of a folder, or s3://BUCKET/PREFIX",
                 \.models.repository, isRepository),
@@ -35,7 +31,7 @@ extension Settings {
             .count("memory.loads_warn", 0...1_000_000, \.memory.loadsWarn),
             .optionalText("engine.library", path, \.engine.library, isPath),
             .count("engine.threads", 1...256, \.engine.threads),
-        ] + limitRules + [
+        ] + limitRules + handshakeRules + [
             .automatic("shards.count", 1...1_024, \.shards.count),
             .automatic("shards.loaders", 1...1_024, \.shards.loaders),
             .time(

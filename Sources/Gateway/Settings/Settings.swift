@@ -13,6 +13,7 @@ package struct Settings: Sendable, Equatable {
     /// The folder of tokens and of the gateway's own certificate.
     package var state = "./.sluice"
     package var tls = TransportSettings()
+    package var proxy = ProxySettings()
     package var models = ModelSettings()
     package var memory = MemorySettings()
     package var engine = EngineSettings()
@@ -25,25 +26,6 @@ package struct Settings: Sendable, Equatable {
     package var shards = ShardingSettings()
     package var log = LogSettings()
     package var audit = AuditSettings()
-
-    package init() {}
-}
-
-/// `tls`: the callers' port.
-package struct TransportSettings: Sendable, Equatable {
-    package enum ClientCertificates: String, Sendable, CaseIterable { case off, optional, required }
-    package enum Version: String, Sendable, CaseIterable {
-        case tls12 = "1.2"
-        case tls13 = "1.3"
-    }
-
-    /// PEM; nil, with `key`: the gateway makes its own in the state folder.
-    package var certificate: String?
-    package var key: String?
-    /// PEM; who may sign client certificates.
-    package var clientAuthority: String?
-    package var clientCertificates = ClientCertificates.off
-    package var minimumVersion = Version.tls12
 
     package init() {}
 }

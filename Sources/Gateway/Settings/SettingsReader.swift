@@ -22,6 +22,7 @@ struct SettingsReader {
         var plain = settings
         for rule in Settings.rules { read(rule, prefix: "", into: &plain) }
         settings = plain
+        readCertificates()
         readModelRules()
         readIssuers()
         readScopes()
@@ -190,7 +191,10 @@ extension SettingsReader {
 
 extension SettingsReader {
     private mutating func checkKeys() {
-        let known = Settings.rules.map(\.key) + ["auth.issuers", "auth.scopes", "models.rules"]
+        let known =
+            Settings.rules.map(\.key) + [
+                "auth.issuers", "auth.scopes", "models.rules", "tls.certificates",
+            ]
         for entry in sources.document.entries {
             let isScope = entry.path.starts(with: ["auth", "scopes"])
             if !isScope, let dotted = entry.path.first(where: { $0.contains(".") }) {
@@ -205,6 +209,8 @@ extension SettingsReader {
             }
             if entry.path.starts(with: ["auth", "issuers"]) {
                 checkIssuerKey(entry)
+            } else if entry.path.starts(with: ["tls", "certificates"]) {
+                checkCertificateKey(entry)
             } else if entry.path.starts(with: ["models", "rules"]) {
                 checkModelRuleKey(entry)
             } else if !known.contains(entry.key) {
@@ -260,20 +266,7 @@ extension SettingsReader {
 
 extension SettingsReader {
     private mutating func checkTogether() {
-        let tls = settings.tls
-        if (tls.certificate == nil) != (tls.key == nil) {
-            let missing = tls.certificate == nil ? "tls.certificate" : "tls.key"
-            if sources.find(missing, isList: false) == nil {
-                fault(missing, "", "is missing: tls.certificate and tls.key go together")
-            }
-        }
-        if tls.clientCertificates != .off, tls.clientAuthority == nil,
-            sources.find("tls.client_ca", isList: false) == nil
-        {
-            fault(
-                "tls.client_ca", "",
-                "is missing: tls.client_certificates is \(tls.clientCertificates.rawValue)")
-        }
+        checkTransport()
         let bucket = settings.models.bucket
         if (bucket.accessKeyFile == nil) != (bucket.secretKeyFile == nil) {
             let missing =
@@ -305,14 +298,13 @@ extension SettingsReader {
     private mutating func checkFiles() {
         guard opensFiles else { return }
         var named: [(key: String, path: String?)] = [
-            ("tls.certificate", settings.tls.certificate), ("tls.key", settings.tls.key),
-            ("tls.client_ca", settings.tls.clientAuthority),
             ("engine.library", settings.engine.library),
             ("models.s3.ca", settings.models.bucket.authority),
             ("models.s3.access_key_file", settings.models.bucket.accessKeyFile),
             ("models.s3.secret_key_file", settings.models.bucket.secretKeyFile),
             ("models.s3.session_token_file", settings.models.bucket.sessionTokenFile),
         ]
+        named += transportFiles
         for (number, issuer) in settings.auth.issuers.enumerated() {
             named.append(("auth.issuers.\(number).ca", issuer.authority))
         }
