@@ -140,6 +140,7 @@ final class Journey: CallHandle, RunDelegate {
     /// Set while an errand waits.
     var wait: (any ErrandWait)?
     private var timing = Timing()
+    private var use = PlanUse()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
         self.call = call
@@ -166,7 +167,10 @@ final class Journey: CallHandle, RunDelegate {
     func enter(as credential: Credential) {
         do throws(CallFailure) {
             pass = try walk.gatekeeper.admit(
-                credential, method: call.method, model: call.model, now: call.arrived)
+                credential, method: call.method, model: call.model,
+                counted: visit.recent.counted(call.model, version: call.version, by: walk.registry),
+                bytes: call.body.byteCount, wish: call.priority, now: call.arrived)
+            if let allowance = pass?.allowance { exchange.allow(allowance) }
             guard call.method == .infer || call.method == .inferStream else {
                 try runErrand(as: credential)
                 return
@@ -178,8 +182,9 @@ final class Journey: CallHandle, RunDelegate {
             self.prepared = prepared
             ticket = visit.desk.submit(
                 prepared, deadline: call.deadline, now: call.arrived,
-                wantsProgress: call.wantsProgress, delegate: self)
+                wantsProgress: call.wantsProgress, share: pass?.share ?? .house, delegate: self)
         } catch {
+            if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
         }
     }
@@ -193,8 +198,11 @@ final class Journey: CallHandle, RunDelegate {
         timing = run
         timing.admission = admission
         switch result {
-        case .failure(let failure): end(.failure(failure), workContinues: workContinues)
-        case .success(let outputs): end(.success(answer(outputs)), workContinues: workContinues)
+        case .failure(let failure):
+            end(.failure(failure), workContinues: workContinues)
+        case .success(let outputs):
+            for output in outputs { use.bytesOut += output.bytes.readableBytes }
+            end(.success(answer(outputs)), workContinues: workContinues)
         }
     }
 
@@ -209,9 +217,20 @@ final class Journey: CallHandle, RunDelegate {
         return .done
     }
 
-    func runWorkEnded() {
-        pass = nil
+    func runWorkEnded(timing run: Timing) {
+        timing = run
+        leave()
         exchange.workEnded()
+    }
+
+    /// The work has stopped: its plan is charged and its slots are free.
+    private func leave() {
+        use.cold = timing.cold
+        use.run = timing.run
+        use.queue = timing.queue
+        use.residentBytes = timing.residentBytes
+        pass?.note(use)
+        pass = nil
     }
 
     func cancel() {
@@ -238,7 +257,8 @@ final class Journey: CallHandle, RunDelegate {
         ticket = nil
         wait = nil
         prepared = nil
-        if !workContinues { pass = nil }
+        if case .failure = result { use.failed = true }
+        if !workContinues { leave() }
         exchange.finish(result, timing: timing, workContinues: workContinues)
     }
 }

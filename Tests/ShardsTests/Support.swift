@@ -279,7 +279,7 @@ final class Listener: RunDelegate {
         }
     }
 
-    func runWorkEnded() {
+    func runWorkEnded(timing: Timing) {
         ear.heard.withLock {
             if $0.answers != 1 || !$0.workContinued || $0.workEnds > 0 { $0.disorder += 1 }
             $0.workEnds += 1

@@ -23,6 +23,7 @@ struct SettingsReader {
         for rule in Settings.rules { read(rule, prefix: "", into: &plain) }
         settings = plain
         readModelRules()
+        readPlans()
         readIssuers()
         readScopes()
         checkTogether()
@@ -190,7 +191,10 @@ extension SettingsReader {
 
 extension SettingsReader {
     private mutating func checkKeys() {
-        let known = Settings.rules.map(\.key) + ["auth.issuers", "auth.scopes", "models.rules"]
+        let known =
+            Settings.rules.map(\.key) + [
+                "auth.issuers", "auth.scopes", "models.rules", "plans",
+            ]
         for entry in sources.document.entries {
             let isScope = entry.path.starts(with: ["auth", "scopes"])
             if !isScope, let dotted = entry.path.first(where: { $0.contains(".") }) {
@@ -207,6 +211,8 @@ extension SettingsReader {
                 checkIssuerKey(entry)
             } else if entry.path.starts(with: ["models", "rules"]) {
                 checkModelRuleKey(entry)
+            } else if entry.path.first == "plans" {
+                checkPlanKey(entry)
             } else if !known.contains(entry.key) {
                 unknown(entry, known, prefix: "")
             }
