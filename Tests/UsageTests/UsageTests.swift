@@ -150,10 +150,11 @@ private func withFolder(_ body: (String) throws -> Void) throws {
             book.add([row(hour: WallCalendar.hour(Self.wall), calls: 3)])
             let batch = try begin(&book)
             let other = try DatabaseQueue(path: store.path)
-            try other.inDatabase { try $0.execute(sql: "BEGIN IMMEDIATE") }
-            #expect(throws: (any Error).self) { try store.add(batch) }
+            try other.inTransaction(.immediate) { _ in
+                #expect(throws: (any Error).self) { try store.add(batch) }
+                return .rollback
+            }
             book.ended(written: false)
-            try other.inDatabase { try $0.execute(sql: "ROLLBACK") }
             try store.add(try begin(&book))
             #expect(try store.sums(at: Self.wall).first?.day.calls == 3)
             try store.close()

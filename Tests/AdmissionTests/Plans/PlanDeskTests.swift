@@ -400,6 +400,7 @@ private func plan(_ name: String = "default", _ change: (inout Plan) -> Void) ->
                 #expect(admitted <= burst + time / 10_000_000, "seed \(seed)")
             }
             held = []
+            counter.pass(.seconds(1))
             #expect(try counter.enter(counter.tenant(), bytes: 50).share.tenant == tenant.number)
             let calls = counter.desk.collect().reduce(0) { $0 + $1.counts.calls }
             #expect(calls == admitted + 1, "seed \(seed)")
