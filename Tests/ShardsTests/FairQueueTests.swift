@@ -219,7 +219,7 @@ private struct Crowd {
                 next += 1
                 nextQuiet = now + UInt64.random(in: runTime * 4...runTime * 12, using: &dice)
             }
-            for shard in 0..<shards where busyUntil[shard] == nil || busyUntil[shard]! <= now {
+            for shard in 0..<shards where (busyUntil[shard] ?? 0) <= now {
                 if running[shard] > 0, busyUntil[shard] != nil, let began = at[running[shard]] {
                     times.append(now - began)
                 }

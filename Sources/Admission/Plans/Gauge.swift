@@ -5,13 +5,20 @@ package import Contract
 
 /// The time on both clocks: rates go by the monotonic one, quotas by the calendar of UTC.
 package struct PlanTime: Sendable, Equatable {
-    package var now: Instant
+    package let now: Instant
     /// Seconds since 1970.
-    package var wall: Int64
+    package let wall: Int64
+    /// Since 1970, UTC.
+    let hour: Int64
+    let day: Int64
+    let month: Int64
 
     package init(now: Instant, wall: Int64) {
         self.now = now
         self.wall = wall
+        hour = WallCalendar.hour(wall)
+        day = WallCalendar.day(wall)
+        month = WallCalendar.month(wall)
     }
 }
 
@@ -70,8 +77,8 @@ struct Gauge: Sendable {
     }
 
     mutating func turn(_ time: PlanTime) {
-        day.turn(to: WallCalendar.day(time.wall))
-        month.turn(to: WallCalendar.month(time.wall))
+        day.turn(to: time.day)
+        month.turn(to: time.month)
     }
 
     mutating func restore(day before: Spent, month earlier: Spent) {
@@ -166,7 +173,7 @@ struct Gauge: Sendable {
     func isIdle(_ time: PlanTime, quotas: Bool) -> Bool {
         guard calls == 0 else { return false }
         if let rate, bucket.untilFull(at: time.now, rate: rate) > .zero { return false }
-        return !quotas || month.number != WallCalendar.month(time.wall)
+        return !quotas || month.number != time.month
     }
 
     /// The limits that can be told to callers, with what is left of them.

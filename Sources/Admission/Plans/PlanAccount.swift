@@ -72,8 +72,8 @@ final class PlanAccount: Sendable {
         planName = plan.name
         var state = State(plan: plan, generation: generation)
         state.whole.turn(time)
-        let isDay = WallCalendar.day(restoredAt) == WallCalendar.day(time.wall)
-        let isMonth = WallCalendar.month(restoredAt) == WallCalendar.month(time.wall)
+        let isDay = WallCalendar.day(restoredAt) == time.day
+        let isMonth = WallCalendar.month(restoredAt) == time.month
         for sum in restored {
             let (day, month) = (isDay ? sum.day : Spent(), isMonth ? sum.month : Spent())
             state.whole.restore(day: day, month: month)
@@ -101,7 +101,7 @@ final class PlanAccount: Sendable {
             if let failure = refusal(&state, slot, model, bytes, time) { return .failure(failure) }
             state.whole.begin(bytes: bytes)
             state.slots[slot].gauge.begin(bytes: bytes)
-            let isNews = touch(slot, WallCalendar.hour(time.wall), &state)
+            let isNews = touch(slot, time.hour, &state)
             state.slots[slot].counts.calls &+= 1
             state.slots[slot].counts.bytesIn &+= UInt64(max(0, bytes))
             return .success(
@@ -123,7 +123,7 @@ final class PlanAccount: Sendable {
             state.whole.end(bytes: bytes, run: use.run.count, byteTime: byteTime)
             state.slots[slot].gauge.turn(time)
             state.slots[slot].gauge.end(bytes: bytes, run: use.run.count, byteTime: byteTime)
-            let isNews = touch(slot, WallCalendar.hour(time.wall), &state)
+            let isNews = touch(slot, time.hour, &state)
             var counts = UsageCounts()
             counts.errors = use.failed ? 1 : 0
             counts.cold = use.cold ? 1 : 0
