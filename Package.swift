@@ -121,6 +121,7 @@ let package = Package(
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
+        room("Usage", ["Contract", grdb]),
         room(
             "Outside",
             [
@@ -145,7 +146,8 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Outside", "Workshop", nio, posix, http, logging, lifecycle,
+                "BinaryDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix, http, logging,
+                lifecycle,
                 unixSignals,
                 "Files", configuration, yaml, hummingbird,
             ]),
@@ -185,6 +187,7 @@ let package = Package(
         tests(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
+        tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
         tests(

@@ -35,8 +35,10 @@ package struct AdmissionLimits: Sendable, Equatable {
     package var calls = 65_536
     /// Calls in progress of one client (issuer and client id together).
     package var callsPerClient = 8_192
-    /// Clients whose calls are counted together; beyond it each token is counted alone.
+    /// Clients that are told apart; beyond it new ones share one account.
     package var clients = 16_384
+    /// Clients and models that are told apart together, for plans and the ledger; beyond it they are one.
+    package var clientModels = 65_536
 
     package var tokenBytes = Limits().tokenBytes
 

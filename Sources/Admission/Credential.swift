@@ -13,12 +13,12 @@ package final class Credential: Sendable {
     package let validUntil: Instant?
     /// The settings generation whose policy made `grants`.
     let generation: UInt64
-    /// The slots of this client, shared by all its tokens and connections.
-    package let account: SlotCounter
+    /// This client's, shared by all its tokens and connections.
+    package let account: Tenant
 
     init(
         identity: Identity, grants: Grants, freshUntil: Instant, validUntil: Instant?,
-        generation: UInt64, account: SlotCounter
+        generation: UInt64, account: Tenant
     ) {
         self.identity = identity
         self.grants = grants

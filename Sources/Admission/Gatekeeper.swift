@@ -29,6 +29,7 @@ package final class Gatekeeper: Sendable {
     private let pause: @Sendable (Nanoseconds) async throws -> Void
     private let unknownModel: @Sendable (String) -> CallFailure
     private let house: SlotCounter
+    package let plans: PlanDesk
     private let generation = Atomic<UInt64>(0)
     private let inquiries = Atomic<UInt64>(0)
     private let state: Mutex<State>
@@ -38,12 +39,13 @@ package final class Gatekeeper: Sendable {
 
     /// - Parameters:
     ///   - key: random bytes of this process, never written anywhere.
+    ///   - plans: what callers may use; its tenants are the clients of this gate.
     ///   - unknownModel: the very failure the catalogue answers for a model it does not have; a forbidden
     ///     model answers the same.
     ///   - clock: read only around a look-up, never on the path of a call.
     package init(
         issuers: [TrustedIssuer], policy: ScopePolicy, limits: AdmissionLimits = AdmissionLimits(),
-        key: [UInt8] = Cryptography.randomBytes(32),
+        key: [UInt8] = Cryptography.randomBytes(32), plans: PlanDesk? = nil,
         unknownModel: @escaping @Sendable (String) -> CallFailure,
         clock: @escaping @Sendable () -> Instant = { Instant.now() },
         pause: @escaping @Sendable (Nanoseconds) async throws -> Void = {
@@ -57,7 +59,9 @@ package final class Gatekeeper: Sendable {
         self.pause = pause
         self.unknownModel = unknownModel
         house = SlotCounter(maximum: limits.calls)
-        state = Mutex(State(cache: IdentityCache(limits: limits), policy: policy))
+        let plans = plans ?? PlanDesk(limits: limits)
+        self.plans = plans
+        state = Mutex(State(cache: IdentityCache(limits: limits, plans: plans), policy: policy))
         (lookups, begin) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
 
@@ -117,9 +121,15 @@ package final class Gatekeeper: Sendable {
     /// Lets one call in: its token still valid, its method and model granted, a slot free.
     ///
     /// Throws UNAUTHENTICATED (TOKEN_EXPIRED), PERMISSION_DENIED (SCOPE_MISSING) where no model is named,
-    /// the catalogue's NOT_FOUND for a model that is not granted, or RESOURCE_EXHAUSTED (TOO_MANY_CALLS).
+    /// the catalogue's NOT_FOUND for a model that is not granted, or RESOURCE_EXHAUSTED (TOO_MANY_CALLS, and those of
+    /// ``PlanDesk/enter(_:plan:model:bytes:wish:now:)``).
+    /// - Parameters:
+    ///   - counted: the model as the plan counts it: empty when the catalogue has none of this name.
+    ///   - bytes: of the call's message.
+    ///   - wish: what the caller asked for.
     package func admit(
-        _ credential: Credential, method: Method, model: String, now: Instant
+        _ credential: Credential, method: Method, model: String, counted: String = "",
+        bytes: Int = 0, wish: Priority = .interactive, now: Instant
     ) throws(CallFailure) -> Pass {
         if let validUntil = credential.validUntil, now >= validUntil {
             throw CallFailure(
@@ -140,7 +150,16 @@ package final class Gatekeeper: Sendable {
             house.giveBack()
             throw Self.tooManyCalls(limits.callsPerClient, "of this client", "calls_per_client")
         }
-        return Pass(credential: credential, house: house)
+        do throws(CallFailure) {
+            // The policy's plan goes here.
+            let ticket = try plans.enter(
+                credential.account, plan: "", model: counted, bytes: bytes, wish: wish, now: now)
+            return Pass(credential: credential, house: house, ticket: ticket)
+        } catch {
+            credential.account.giveBack()
+            house.giveBack()
+            throw error
+        }
     }
 
     /// Calls that hold a slot now.

@@ -63,13 +63,14 @@ package struct IdentityCache<Waiter> {
     private var queuedUnknown = CircularBuffer<CacheKey>()
     private var runningKnown = 0
     private var runningUnknown = 0
-    private var accounts: [String: SlotCounter] = [:]
+    private let plans: PlanDesk
     private var stopped = false
     package private(set) var waiterCount = 0
     package private(set) var generation: UInt64 = 0
 
-    package init(limits: AdmissionLimits) {
+    package init(limits: AdmissionLimits, plans: PlanDesk? = nil) {
         self.limits = limits
+        self.plans = plans ?? PlanDesk(limits: limits)
         active = RecentlyUsed(entriesMax: limits.activeEntries, bytesMax: limits.activeBytes)
         inactive = RecentlyUsed(entriesMax: limits.inactiveEntries)
     }
@@ -79,7 +80,7 @@ package struct IdentityCache<Waiter> {
     package var inactiveCount: Int { inactive.count }
     package var runningLookups: Int { runningKnown + runningUnknown }
     package var queuedLookups: Int { queuedKnown.count + queuedUnknown.count }
-    package var accountCount: Int { accounts.count }
+    package var accountCount: Int { plans.tenantCount }
 
     // MARK: A token is shown
 
@@ -240,26 +241,8 @@ package struct IdentityCache<Waiter> {
         return Credential(
             identity: identity, grants: grants,
             freshUntil: min(started + believed, validUntil ?? Instant(nanoseconds: .max)),
-            validUntil: validUntil, generation: generation, account: account(of: identity))
-    }
-
-    /// The counter that all tokens of one client share. Counters nobody holds are dropped when room is needed.
-    private mutating func account(of identity: Identity) -> SlotCounter {
-        let client = identity.client.isEmpty ? identity.subject : identity.client
-        let name = "\(identity.issuer)\u{0}\(client)"
-        if let account = accounts[name] { return account }
-        let account = SlotCounter(maximum: limits.callsPerClient)
-        if accounts.count >= limits.clients { dropIdleAccounts() }
-        if accounts.count < limits.clients { accounts[name] = account }
-        return account
-    }
-
-    private mutating func dropIdleAccounts() {
-        let names = Array(accounts.keys)
-        for name in names {
-            guard var account = accounts.removeValue(forKey: name) else { continue }
-            if !isKnownUniquelyReferenced(&account) { accounts[name] = account }
-        }
+            validUntil: validUntil, generation: generation,
+            account: plans.tenant(of: identity, now: now))
     }
 
     private static func failure(of refusal: Refusal) -> CallFailure {

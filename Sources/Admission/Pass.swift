@@ -1,6 +1,6 @@
 // The ticket of Admission: one call may go on, and holds one slot until its work has stopped.
 
-import Contract
+package import Contract
 private import Synchronization
 
 /// A bounded count of calls in progress, usable from every thread.
@@ -30,13 +30,22 @@ package final class SlotCounter: Sendable {
 /// the *work* has stopped, not until the caller has gone. May be destroyed on any thread.
 package struct Pass: ~Copyable, Sendable {
     package let credential: Credential
+    /// The call in its plan. What the call used is noted here before the pass ends.
+    package var ticket: PlanTicket
     private let house: SlotCounter
 
-    /// Only ``Gatekeeper/admit(_:method:model:now:)`` makes one. Both slots have been taken.
-    init(credential: Credential, house: SlotCounter) {
+    /// Only ``Gatekeeper/admit(_:method:model:counted:bytes:wish:now:)`` makes one. Both slots have been taken.
+    init(credential: Credential, house: SlotCounter, ticket: consuming PlanTicket) {
         self.credential = credential
         self.house = house
+        self.ticket = ticket
     }
+
+    package var share: Share { ticket.share }
+    package var allowance: Allowance? { ticket.allowance }
+
+    /// Notes what the call used; the last word counts.
+    package mutating func note(_ use: PlanUse) { ticket.use = use }
 
     deinit {
         credential.account.giveBack()

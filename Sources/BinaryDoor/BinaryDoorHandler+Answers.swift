@@ -54,10 +54,11 @@ extension BinaryDoorHandler {
         machine.finish(exchange.slot, workContinues: workContinues)
         guard !isClosing, machine.phase != .ended else { return }
         if let overruled = exchange.overruled {
-            answer(exchange.call, overruled, timing)
+            answer(exchange.call, overruled, timing, exchange.allowance)
         } else {
             switch result {
-            case .failure(let failure): answer(exchange.call, failure, timing)
+            case .failure(let failure):
+                answer(exchange.call, failure, timing, exchange.allowance)
             case .success(let answer): finish(answer, timing, exchange)
             }
         }
@@ -66,18 +67,20 @@ extension BinaryDoorHandler {
 
     private func finish(_ answer: Answer, _ timing: Timing, _ exchange: DoorExchange) {
         guard outbound.bytes < limits.bufferedBytes else {
-            self.answer(exchange.call, .readerTooSlow(limits), timing)
+            self.answer(exchange.call, .readerTooSlow(limits), timing, exchange.allowance)
             return
         }
         guard exchange.hasSent else {
-            write(answer, timing: timing, call: exchange.call, as: .reply, ends: true)
+            write(
+                answer, timing: timing, exchange.allowance, call: exchange.call, as: .reply,
+                ends: true)
             return
         }
         // The end of a stream carries no message.
         if answer != .done {
             write(answer, timing: nil, call: exchange.call, as: .data, ends: false)
         }
-        writeEnd(nil, timing, call: exchange.call)
+        writeEnd(nil, timing, exchange.allowance, call: exchange.call)
     }
 
     /// A stream opens with a REPLY that has neither END nor a message.
@@ -97,17 +100,22 @@ extension BinaryDoorHandler {
     // MARK: Frames
 
     /// REPLY(END) with a status. What was not sent of the call's messages is dropped.
-    func answer(_ call: UInt32, _ failure: CallFailure, _ timing: Timing = Timing()) {
+    func answer(
+        _ call: UInt32, _ failure: CallFailure, _ timing: Timing = Timing(),
+        _ allowance: Allowance? = nil
+    ) {
         _ = outbound.drop(call)
-        writeEnd(failure, timing, call: call)
+        writeEnd(failure, timing, allowance, call: call)
         flushLater()
     }
 
     /// REPLY(END) without a message, behind what the call has waiting.
-    private func writeEnd(_ failure: CallFailure?, _ timing: Timing, call: UInt32) {
+    private func writeEnd(
+        _ failure: CallFailure?, _ timing: Timing, _ allowance: Allowance?, call: UInt32
+    ) {
         let header = ReplyHeader(
             status: failure.map { StatusMessage($0.shortened(to: Self.textBytes)) },
-            timing: timing.onWire)
+            metadata: allowance.map(RateLimitFields.entries) ?? [], timing: timing.onWire)
         guard outbound.hasLane(call) else {
             Self.write(header, call: call, into: &outbound.ready)
             return
@@ -126,11 +134,13 @@ extension BinaryDoorHandler {
 
     /// One message: a frame when it fits into a part, otherwise a lane of parts.
     private func write(
-        _ answer: Answer, timing: Timing?, call: UInt32, as type: FrameType, ends: Bool
+        _ answer: Answer, timing: Timing?, _ allowance: Allowance? = nil, call: UInt32,
+        as type: FrameType, ends: Bool
     ) {
         let bytes = AnswerEncoder.byteCount(of: answer)
-        let header = ReplyHeader(timing: timing?.onWire)
-        // A reply that succeeded has a header of a few dozen bytes.
+        let header = ReplyHeader(
+            metadata: allowance.map(RateLimitFields.entries) ?? [], timing: timing?.onWire)
+        // A reply that succeeded has a header of a few dozen bytes, with a plan's fields of two hundred.
         guard bytes <= partBytesMax - 512 else {
             queue(AnswerEncoder.pieces(of: answer), bytes, header, call, ends: ends)
             return
@@ -281,5 +291,10 @@ extension BinaryDoorHandler {
 
 extension Timing {
     /// Left out when there is nothing to tell.
-    fileprivate var onWire: Timing? { self == Timing() ? nil : self }
+    fileprivate var onWire: Timing? {
+        var shown = self
+        // Not for callers.
+        shown.residentBytes = 0
+        return shown == Timing() ? nil : shown
+    }
 }

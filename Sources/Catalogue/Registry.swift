@@ -274,4 +274,17 @@ package struct RecentSelection {
         (generation, self.name, self.version, entry) = (now, name, version, selected)
         return selected
     }
+
+    /// The model's name, or an empty one when there is none to be called: for those who count by model, so that no caller
+    /// invents names for them.
+    package mutating func counted(
+        _ name: String, version: String, by registry: Registry
+    ) -> String {
+        guard !name.isEmpty else { return "" }
+        do throws(CallFailure) {
+            return try select(name: name, version: version, from: registry).name
+        } catch {
+            return ""
+        }
+    }
 }

@@ -251,6 +251,8 @@ package struct Timing: Sendable, Equatable {
     package var batch: UInt32 = 0
     /// True when the model was not awake when the call came.
     package var cold = false
+    /// What the model held while it ran, in bytes, mapped ones too. For the ledger: callers are not told.
+    package var residentBytes: UInt64 = 0
 
     package init() {}
 }

@@ -101,11 +101,14 @@ package struct CallFailure: Error, Sendable, Equatable {
     package var retryAfter: Nanoseconds?
     /// The rule that decided, for the audit log; callers never see it.
     package var rule: String
+    /// What the caller's plan has left, when that is why.
+    package var allowance: Allowance?
 
     package init(
         _ code: StatusCode, _ reason: Reason = .none, _ message: String, notStarted: Bool = false,
-        retryAfter: Nanoseconds? = nil, rule: String = ""
+        retryAfter: Nanoseconds? = nil, rule: String = "", allowance: Allowance? = nil
     ) {
+        self.allowance = allowance
         self.rule = rule
         self.code = code
         self.reason = reason

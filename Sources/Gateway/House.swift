@@ -91,6 +91,7 @@ package final class House: Sendable {
                     // Stopped from the last to the first.
                     .init(service: audit, successTerminationBehavior: .ignore),
                     .init(service: certificates, successTerminationBehavior: .ignore),
+                    .init(service: rooms.usage, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
                     .init(service: reloader, successTerminationBehavior: .ignore),
                     .init(service: rooms.seals, successTerminationBehavior: .ignore),
@@ -129,6 +130,7 @@ struct Rooms: Sendable {
     private let source: ModelSource
     let fence: Fence
     let seals: SealKeeper
+    let usage: UsageKeeper
     private let fleet: Fleet
     private let issuers: Issuers
     private let group: MultiThreadedEventLoopGroup
@@ -179,9 +181,12 @@ struct Rooms: Sendable {
         admission.tokenBytes = settings.limits.tokenBytes
         admission.calls = settings.callsMax
         admission.callsPerClient = settings.callsPerClientMax
+        let plans = PlanDesk(
+            Plans(settings.plans), limits: admission, wall: Int64(Date().timeIntervalSince1970))
+        let usage = try UsageKeeper.open(settings.state, desk: plans, logger: logger)
         let gatekeeper = try Gatekeeper(
             issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
-            limits: admission, key: Cryptography.randomBytes(32),
+            limits: admission, key: Cryptography.randomBytes(32), plans: plans,
             unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
@@ -202,8 +207,8 @@ struct Rooms: Sendable {
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fence: fence, seals: seals, fleet: fleet, issuers: issuers, group: group
-        )
+            source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
+            issuers: issuers, group: group)
     }
 
     private static func engine(
@@ -243,6 +248,7 @@ struct Rooms: Sendable {
             logger.warning("a run could not be stopped")
         }
         fence.end()
+        await usage.close()
         await seals.keep()
         do {
             try await source.close()

@@ -148,6 +148,7 @@ final class Journey: CallHandle, RunDelegate {
     /// What an administrator does by this call, for the audit log.
     var act: AuditEvent?
     private var timing = Timing()
+    private var use = PlanUse()
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
         self.call = call
@@ -176,7 +177,10 @@ final class Journey: CallHandle, RunDelegate {
     func enter(as credential: Credential) {
         do throws(CallFailure) {
             pass = try walk.gatekeeper.admit(
-                credential, method: call.method, model: call.model, now: call.arrived)
+                credential, method: call.method, model: call.model,
+                counted: visit.recent.counted(call.model, version: call.version, by: walk.registry),
+                bytes: call.body.byteCount, wish: call.priority, now: call.arrived)
+            if let allowance = pass?.allowance { exchange.allow(allowance) }
         } catch {
             visit.noteRefusal(
                 error, of: call.method.auditName, object: call.model, identity: credential.identity)
@@ -195,8 +199,9 @@ final class Journey: CallHandle, RunDelegate {
             self.prepared = prepared
             ticket = visit.desk.submit(
                 prepared, deadline: call.deadline, now: call.arrived,
-                wantsProgress: call.wantsProgress, delegate: self)
+                wantsProgress: call.wantsProgress, share: pass?.share ?? .house, delegate: self)
         } catch {
+            if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
         }
     }
@@ -210,8 +215,11 @@ final class Journey: CallHandle, RunDelegate {
         timing = run
         timing.admission = admission
         switch result {
-        case .failure(let failure): end(.failure(failure), workContinues: workContinues)
-        case .success(let outputs): end(.success(answer(outputs)), workContinues: workContinues)
+        case .failure(let failure):
+            end(.failure(failure), workContinues: workContinues)
+        case .success(let outputs):
+            for output in outputs { use.bytesOut += output.bytes.readableBytes }
+            end(.success(answer(outputs)), workContinues: workContinues)
         }
     }
 
@@ -226,9 +234,20 @@ final class Journey: CallHandle, RunDelegate {
         return .done
     }
 
-    func runWorkEnded() {
-        pass = nil
+    func runWorkEnded(timing run: Timing) {
+        timing = run
+        leave()
         exchange.workEnded()
+    }
+
+    /// The work has stopped: its plan is charged and its slots are free.
+    private func leave() {
+        use.cold = timing.cold
+        use.run = timing.run
+        use.queue = timing.queue
+        use.residentBytes = timing.residentBytes
+        pass?.note(use)
+        pass = nil
     }
 
     func cancel() {
@@ -256,7 +275,8 @@ final class Journey: CallHandle, RunDelegate {
         wait = nil
         prepared = nil
         noteAct(result)
-        if !workContinues { pass = nil }
+        if case .failure = result { use.failed = true }
+        if !workContinues { leave() }
         exchange.finish(result, timing: timing, workContinues: workContinues)
     }
 }

@@ -1,6 +1,8 @@
 // Which calls of an event loop are on the shards, so that what crosses threads is a place in a table and the delegates
 // never leave their loop.
 
+import Contract
+
 /// The open calls of one desk, at places that are used again.
 struct CallTable {
     private struct Row {
@@ -9,8 +11,8 @@ struct CallTable {
         var generation: UInt32 = 0
         /// Answered; the run is being stopped.
         var isAnswered = false
-        /// The work ended before the answer had been delivered.
-        var hasEnded = false
+        /// Set when the work ended before the answer had been delivered: what it took.
+        var ended: Timing?
     }
 
     private var rows: [Row] = []
@@ -42,26 +44,26 @@ struct CallTable {
         isCurrent(place) && !rows[place.slot].isAnswered ? rows[place.slot].delegate : nil
     }
 
-    /// Takes note of the answer; nil when there was one. `endsToo` tells that the work has ended meanwhile.
+    /// Takes note of the answer; nil when there was one. `ended` is what the work took, when that has ended meanwhile.
     mutating func answer(
         at place: DeskPlace, workContinues: Bool
-    ) -> (delegate: any RunDelegate, endsToo: Bool)? {
+    ) -> (delegate: any RunDelegate, ended: Timing?)? {
         guard let delegate = waiting(at: place) else { return nil }
-        let endsToo = workContinues && rows[place.slot].hasEnded
-        if workContinues, !endsToo {
+        let ended = workContinues ? rows[place.slot].ended : nil
+        if workContinues, ended == nil {
             rows[place.slot].isAnswered = true
             rows[place.slot].run = nil
         } else {
             close(place.slot)
         }
-        return (delegate, endsToo)
+        return (delegate, ended)
     }
 
     /// The work has ended: returns who is to be told now.
-    mutating func end(at place: DeskPlace) -> (any RunDelegate)? {
+    mutating func end(at place: DeskPlace, timing: Timing) -> (any RunDelegate)? {
         guard isCurrent(place) else { return nil }
         guard rows[place.slot].isAnswered else {
-            rows[place.slot].hasEnded = true
+            rows[place.slot].ended = timing
             return nil
         }
         let delegate = rows[place.slot].delegate

@@ -31,7 +31,7 @@ final class Dispatcher: Sendable {
                 passing.append(run)
                 continue
             }
-            switch turnstile.enter(run) {
+            switch turnstile.enter(run, cost: Dispatcher.cost(of: run)) {
             case .passes:
                 run.hasPassed.store(true, ordering: .releasing)
                 passing.append(run)
@@ -66,19 +66,29 @@ final class Dispatcher: Sendable {
         var refused: [(Run, CallFailure)] = []
         board.withLock { board in
             for run in runs where run.isOpen {
-                let known = run.resident.estimates.nanoseconds(forBytes: run.byteCount)
-                let cost = known > 0 ? known : Dispatcher.unknownCost
-                switch board.place(run, home: run.resident.home, cost: cost) {
+                let cost = Dispatcher.cost(of: run)
+                switch board.place(
+                    run, share: run.share, home: run.resident.home, cost: cost)
+                {
                 case .taken(wake: nil): break
                 case .taken(wake: .some(let shard)): wake.append(shard)
                 case .full(let retryAfter):
                     refused.append((run, .shardQueuesFull(settings, retryAfter)))
                 case .closed: refused.append((run, .stopping(.queued)))
                 }
+                for other in board.takeDisplaced() {
+                    refused.append((other, .queueShareUsed(settings, board.retryAfter)))
+                }
             }
         }
         for shard in wake { bells[shard].signal() }
         for (run, failure) in refused { run.refuse(failure) }
+    }
+
+    /// Expected nanoseconds.
+    private static func cost(of run: Run) -> UInt64 {
+        let known = run.resident.estimates.nanoseconds(forBytes: run.byteCount)
+        return known > 0 ? known : unknownCost
     }
 
     func next(for shard: Int) -> RunBoard<Run>.Next { board.withLock { $0.next(for: shard) } }

@@ -44,6 +44,13 @@ extension CallFailure {
             notStarted: true, retryAfter: retry)
     }
 
+    static func queueShareUsed(_ settings: ShardSettings, _ retry: Nanoseconds) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, .queueFull,
+            "the queue is full (shards.queue, \(settings.queueMax)) and more than half of it is this client's: "
+                + "others go first", notStarted: true, retryAfter: retry)
+    }
+
     static func turnstileFull(
         _ settings: ShardSettings, _ entry: ModelEntry, _ limit: Int
     ) -> CallFailure {

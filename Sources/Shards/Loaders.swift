@@ -237,6 +237,7 @@ final class Loaders: Sendable {
         if let (atRest, peak) = measurement.end() {
             use = resident.measured(atRest: atRest, peak: peak)
         }
+        resident.residentBytes.store(use.total, ordering: .relaxed)
         return treasury.loaded(resident, atRest: use, now: now)
     }
 

@@ -4,6 +4,7 @@
 package import Catalogue
 package import Contract
 import NIOCore
+import Synchronization
 
 /// The caller's side of one call on the shards. Every method is called on the event loop.
 package protocol RunDelegate: AnyObject {
@@ -12,7 +13,8 @@ package protocol RunDelegate: AnyObject {
     /// `runWorkEnded` follows.
     func runFinished(
         _ result: Result<[Tensor], CallFailure>, timing: Timing, workContinues: Bool)
-    func runWorkEnded()
+    /// - Parameter timing: what the run took that was being stopped.
+    func runWorkEnded(timing: Timing)
 }
 
 /// A call that is under way.
@@ -59,6 +61,7 @@ package final class LoopDesk {
     private var isTurn = false
     private var spent: UInt64 = 0
     private var held: [Seat] = []
+    private var shares: InlineShares
     private var batch: [Run] = []
 
     /// On the event loop.
@@ -69,6 +72,7 @@ package final class LoopDesk {
         pen = fleet.journal.pen()
         inlineRunMax = fleet.settings.inlineRunMax
         turnBudget = fleet.settings.inlineTurnBudget.count
+        shares = InlineShares(window: fleet.settings.inlineTurnBudget)
         stopper = fleet.engine.stopper()
         mailbox = Mailbox(eventLoop)
         watch = InlineWatch(stopper, mailbox: mailbox)
@@ -82,23 +86,24 @@ package final class LoopDesk {
 
     /// Runs a call's tensors. Returns nil when the call has already been finished. `turnEnded` must follow, when all
     /// that arrived together has been submitted.
+    /// - Parameter share: whose turn the call takes, here and on the shards.
     package func submit(
         _ prepared: Prepared, deadline: Instant, now: Instant, wantsProgress: Bool = false,
-        delegate: any RunDelegate
+        share: Share = .house, delegate: any RunDelegate
     ) -> RunTicket? {
         guard isAccepted(prepared.entry, deadline, now, delegate) else { return nil }
         let deadline = prepared.entry.limits.timeout.map { min(deadline, now + $0) } ?? deadline
         let seat = seat(for: prepared.entry)
         if let cost = seat.resident.inlineCost(
             forBytes: prepared.byteCount, max: inlineRunMax, now: now),
-            spent + cost <= turnBudget, let awake = hold(seat, now),
-            runInline(prepared, seat, awake, delegate)
+            spent + cost <= turnBudget, shares.allows(share, cost: cost, at: now),
+            let awake = hold(seat, now), runInline(prepared, seat, awake, share, delegate)
         {
             return nil
         }
         return hop(
             prepared, seat.resident, deadline: deadline, now: now, wantsProgress: wantsProgress,
-            delegate: delegate)
+            share: share, delegate: delegate)
     }
 
     /// Wakes a model without running it, a broken one too. Otherwise as ``submit``; the result has no tensors.
@@ -109,7 +114,7 @@ package final class LoopDesk {
         guard isAccepted(entry, deadline, now, delegate) else { return nil }
         return hop(
             nil, seat(for: entry).resident, deadline: deadline, now: now,
-            wantsProgress: wantsProgress, delegate: delegate)
+            wantsProgress: wantsProgress, share: .house, delegate: delegate)
     }
 
     /// Everything that arrived together has been submitted: hands the batch to the shards and lets go of models.
@@ -183,7 +188,8 @@ extension LoopDesk {
 
     /// False when the run held up the loop and was stopped: a shard shall try, where deadlines are kept.
     private func runInline(
-        _ prepared: Prepared, _ seat: Seat, _ awake: AwakeModel, _ delegate: any RunDelegate
+        _ prepared: Prepared, _ seat: Seat, _ awake: AwakeModel, _ share: Share,
+        _ delegate: any RunDelegate
     ) -> Bool {
         if watch.wasStruck { renewStopper() }
         let began = clock.now()
@@ -198,6 +204,7 @@ extension LoopDesk {
         let ended = clock.now()
         let time = ended.since(began)
         spent += time.count
+        shares.spend(share, time)
         seat.resident.learn(
             time, forBytes: prepared.byteCount, succeeded: result.isSuccess, on: awake)
         if watch.wasStruck {
@@ -211,6 +218,7 @@ extension LoopDesk {
         seat.sums.add(succeeded: result.isSuccess, run: time.count, at: ended)
         var timing = Timing()
         timing.run = time
+        timing.residentBytes = seat.resident.residentBytes.load(ordering: .relaxed)
         delegate.runFinished(result, timing: timing, workContinues: false)
         return true
     }
@@ -226,7 +234,7 @@ extension LoopDesk {
 extension LoopDesk {
     private func hop(
         _ prepared: Prepared?, _ resident: Resident, deadline: Instant, now: Instant,
-        wantsProgress: Bool, delegate: any RunDelegate
+        wantsProgress: Bool, share: Share, delegate: any RunDelegate
     ) -> RunTicket? {
         guard calls.count < fleet.settings.callsPerLoopMax else {
             let retryAfter = fleet.dispatcher.retryAfter
@@ -238,7 +246,7 @@ extension LoopDesk {
         let place = calls.open(delegate)
         let run = Run(
             prepared, on: resident, arrived: now, deadline: deadline,
-            wantsProgress: wantsProgress, mailbox: mailbox, address: place)
+            wantsProgress: wantsProgress, share: share, mailbox: mailbox, address: place)
         calls.attach(run, to: place)
         beginTurn(now)
         batch.append(run)
@@ -265,12 +273,12 @@ extension LoopDesk {
         case .progress(let place, let progress):
             calls.waiting(at: place)?.runProgress(progress)
         case .finished(let place, let result, let timing, let workContinues):
-            guard let (delegate, endsToo) = calls.answer(at: place, workContinues: workContinues)
+            guard let (delegate, ended) = calls.answer(at: place, workContinues: workContinues)
             else { return }
             delegate.runFinished(result, timing: timing, workContinues: workContinues)
-            if endsToo { delegate.runWorkEnded() }
-        case .workEnded(let place):
-            calls.end(at: place)?.runWorkEnded()
+            if let ended { delegate.runWorkEnded(timing: ended) }
+        case .workEnded(let place, let timing):
+            calls.end(at: place, timing: timing)?.runWorkEnded(timing: timing)
         }
     }
 

@@ -15,7 +15,7 @@ enum Note: Sendable {
     case progress(DeskPlace, Progress)
     case finished(
         DeskPlace, Result<[Tensor], CallFailure>, timing: Timing, workContinues: Bool)
-    case workEnded(DeskPlace)
+    case workEnded(DeskPlace, timing: Timing)
 }
 
 /// Notes from any thread to one event loop, in the order they were posted. Bounded by the calls under way on that loop:

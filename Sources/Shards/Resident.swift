@@ -90,6 +90,8 @@ package final class Resident: Sendable {
     let turnstile: Turnstile?
     /// Nil unless the model is mapped.
     let upgrade: Upgrade?
+    /// What it holds while it is awake, as it was measured or presumed last.
+    let residentBytes = Atomic<UInt64>(0)
     /// A call that found it asleep began the load that is to come.
     let isMiss = Atomic<Bool>(false)
     private let state: Mutex<State>

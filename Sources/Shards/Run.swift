@@ -41,6 +41,8 @@ final class Run: Sendable {
     let arrived: Instant
     let deadline: Instant
     let wantsProgress: Bool
+    /// Whose turn it takes.
+    let share: Share
     let byteCount: Int
     /// Only wakes the model, and tries a broken one again; there is nothing to run.
     let onlyWakes: Bool
@@ -54,8 +56,9 @@ final class Run: Sendable {
     /// A call that runs `prepared`, or only wakes the model when it is nil.
     init(
         _ prepared: Prepared?, on resident: Resident, arrived: Instant, deadline: Instant,
-        wantsProgress: Bool, mailbox: Mailbox, address: DeskPlace
+        wantsProgress: Bool, share: Share = .house, mailbox: Mailbox, address: DeskPlace
     ) {
+        self.share = share
         self.resident = resident
         self.arrived = arrived
         self.deadline = deadline
@@ -119,6 +122,7 @@ final class Run: Sendable {
         var lease: Lease?
         let (note, waited) = state.withLock { state -> (Note, Nanoseconds) in
             state.timing.run = time
+            state.timing.residentBytes = resident.residentBytes.load(ordering: .relaxed)
             lease = state.lease.take()
             state.stopper = nil
             switch state.phase.end() {
@@ -127,7 +131,7 @@ final class Run: Sendable {
                     address, result, timing: state.timing, workContinues: false)
                 return (note, state.timing.queue)
             case .workEnded:
-                return (.workEnded(address), state.timing.queue)
+                return (.workEnded(address, timing: state.timing), state.timing.queue)
             }
         }
         open.store(false, ordering: .releasing)

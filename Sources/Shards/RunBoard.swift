@@ -1,10 +1,10 @@
-// Which shard runs what next, decided in a value: a queue for each shard, a home for each model, and nobody idle while
-// somebody waits. Owned by Dispatcher, under its one lock.
+// Which shard runs what next, decided in a value: a queue for each shard, a home for each model, turns for tenants, and
+// nobody idle while somebody waits. Owned by Dispatcher, under its one lock.
 
 package import Contract
-private import NIOCore
 
-/// The queues of all shards. Every operation is O(shards), except making room among given-up items.
+/// The queues of all shards. Every operation is O(shards), except making room among given-up items. A tenant holds at most
+/// half of a queue while others wait in it.
 package struct RunBoard<Item: Sendable>: Sendable {
     package enum Placement: Sendable, Equatable {
         /// In a queue. `wake` names the shard to be woken, if any; it is not named again before it has looked.
@@ -28,22 +28,19 @@ package struct RunBoard<Item: Sendable>: Sendable {
         package var wakeUps: UInt64 = 0
         /// Runs that another shard than the one they waited for took over.
         package var stolen: UInt64 = 0
+        /// Runs of a tenant with more than half of a queue that made room for another's.
+        package var displaced: UInt64 = 0
     }
 
-    private struct Entry: Sendable {
-        var item: Item
-        /// Expected nanoseconds.
-        var cost: UInt64
-    }
+    private typealias Entry = FairQueue<Item>.Entry
 
     private struct Lane: Sendable {
-        var waiting = CircularBuffer<Entry>()
-        var waitingCost: UInt64 = 0
+        var waiting = PriorityQueue<Item>()
         var running: Entry?
         var isParked = false
 
         /// Expected nanoseconds until all that is here has run.
-        var cost: UInt64 { waitingCost &+ (running?.cost ?? 0) }
+        var cost: UInt64 { waiting.cost &+ (running?.cost ?? 0) }
     }
 
     private var lanes: [Lane]
@@ -52,6 +49,8 @@ package struct RunBoard<Item: Sendable>: Sendable {
     /// Something in a queue may have been given up.
     private var mayHoldGivenUp = false
     private var isClosed = false
+    /// Had a place and lost it: to be refused.
+    private var displaced: [Item] = []
     package private(set) var counts = Counts()
 
     /// A board without work, all shards awake. `isGivenUp` tells which waiting items need not run any more: they
@@ -69,20 +68,28 @@ package struct RunBoard<Item: Sendable>: Sendable {
     package var running: [Item] { lanes.compactMap(\.running?.item) }
 
     /// Finds a place: at home when home is idle, with an idle neighbour when home is busy, else in home's queue, else
-    /// in the shortest one.
-    package mutating func place(_ item: Item, home: Int, cost: UInt64) -> Placement {
+    /// in the shortest one. Follow with ``takeDisplaced()``.
+    package mutating func place(
+        _ item: Item, share: Share = .house, home: Int, cost: UInt64
+    ) -> Placement {
         guard !isClosed else { return .closed }
-        guard let lane = idleLane(home) ?? laneWithRoom(home) else {
+        guard let lane = idleLane(home) ?? laneWithRoom(home, share.tenant) else {
             counts.refused &+= 1
             return .full(retryAfter: retryAfter)
         }
         counts.placed &+= 1
-        lanes[lane].waiting.append(Entry(item: item, cost: cost))
-        lanes[lane].waitingCost &+= cost
+        lanes[lane].waiting.append(Entry(item, share: share, cost: cost))
         guard lanes[lane].isParked else { return .taken(wake: nil) }
         lanes[lane].isParked = false
         counts.wakeUps &+= 1
         return .taken(wake: lane)
+    }
+
+    /// Who lost a place to another tenant: answered like those that find no room.
+    package mutating func takeDisplaced() -> [Item] {
+        guard !displaced.isEmpty else { return [] }
+        defer { displaced = [] }
+        return displaced
     }
 
     private func idleLane(_ home: Int) -> Int? {
@@ -93,13 +100,24 @@ package struct RunBoard<Item: Sendable>: Sendable {
         return nil
     }
 
-    private mutating func laneWithRoom(_ home: Int) -> Int? {
-        if lanes[home].waiting.count < queueMax { return home }
+    private mutating func laneWithRoom(_ home: Int, _ tenant: UInt32) -> Int? {
+        if hasRoom(home, tenant) { return home }
         if mayHoldGivenUp { throwOutGivenUp() }
-        if lanes[home].waiting.count < queueMax { return home }
+        if hasRoom(home, tenant) { return home }
         let shortest = lanes.indices.min { lanes[$0].waiting.count < lanes[$1].waiting.count }
-        guard let shortest, lanes[shortest].waiting.count < queueMax else { return nil }
-        return shortest
+        if let shortest, hasRoom(shortest, tenant) { return shortest }
+        guard let last = lanes[home].waiting.displace(for: tenant) else { return nil }
+        counts.displaced &+= 1
+        displaced.append(last)
+        return home
+    }
+
+    private func hasRoom(_ lane: Int, _ tenant: UInt32) -> Bool {
+        let count = lanes[lane].waiting.count
+        guard count < queueMax else { return false }
+        guard count >= queueMax / 2 else { return true }
+        let own = lanes[lane].waiting.count(of: tenant)
+        return own == count || own < max(1, queueMax / 2)
     }
 
     /// What this shard does next; it has finished what it did before.
@@ -115,12 +133,10 @@ package struct RunBoard<Item: Sendable>: Sendable {
     }
 
     private mutating func pop(_ lane: Int) -> Entry? {
-        guard let entry = lanes[lane].waiting.popFirst() else { return nil }
-        lanes[lane].waitingCost &-= entry.cost
-        return entry
+        lanes[lane].waiting.popFirst()
     }
 
-    /// The oldest run of the longest queue.
+    /// The next run of the longest queue.
     private mutating func steal(_ thief: Int) -> Entry? {
         guard
             let victim = lanes.indices.max(by: {
@@ -137,8 +153,7 @@ package struct RunBoard<Item: Sendable>: Sendable {
     private mutating func throwOutGivenUp() {
         mayHoldGivenUp = false
         for lane in lanes.indices {
-            lanes[lane].waiting.removeAll { isGivenUp($0.item) }
-            lanes[lane].waitingCost = lanes[lane].waiting.reduce(0) { $0 &+ $1.cost }
+            lanes[lane].waiting.removeAll(where: isGivenUp)
         }
     }
 
@@ -154,9 +169,7 @@ package struct RunBoard<Item: Sendable>: Sendable {
         var items: [Item] = []
         var wake: [Int] = []
         for lane in lanes.indices {
-            items += lanes[lane].waiting.map(\.item)
-            lanes[lane].waiting.removeAll()
-            lanes[lane].waitingCost = 0
+            items += lanes[lane].waiting.removeAll()
             if lanes[lane].isParked { wake.append(lane) }
             lanes[lane].isParked = false
         }

@@ -1,8 +1,7 @@
 // Lets so many runs of one model through at the same time (manifest, `limits.concurrency`); the others wait in front of the
-// shards' queues, so that no shard waits with them.
+// shards' queues, so that no shard waits with them. Tenants take turns here as there.
 
 import Contract
-import NIOCore
 import Synchronization
 
 /// For one model. Any thread may use it; nothing is called while its lock is held.
@@ -16,7 +15,7 @@ final class Turnstile: Sendable {
 
     private struct State: Sendable {
         var inside = 0
-        var waiting = CircularBuffer<Run>()
+        var waiting = PriorityQueue<Run>()
         var isClosed = false
     }
 
@@ -30,16 +29,16 @@ final class Turnstile: Sendable {
     }
 
     /// A run wants to its shard. `left` must follow once for each that passes.
-    func enter(_ run: Run) -> Entry {
+    func enter(_ run: Run, cost: UInt64) -> Entry {
         state.withLock { state in
             if state.isClosed { return .closed }
             if state.inside < limit {
                 state.inside += 1
                 return .passes
             }
-            if state.waiting.count >= waitingMax { state.waiting.removeAll { !$0.isOpen } }
+            if state.waiting.count >= waitingMax { state.waiting.removeAll(where: { !$0.isOpen }) }
             guard state.waiting.count < waitingMax else { return .full }
-            state.waiting.append(run)
+            state.waiting.append(.init(run, share: run.share, cost: cost))
             return .waits
         }
     }
@@ -48,7 +47,7 @@ final class Turnstile: Sendable {
     func left() -> Run? {
         state.withLock { state in
             while let next = state.waiting.popFirst() {
-                if next.isOpen { return next }
+                if next.item.isOpen { return next.item }
             }
             precondition(state.inside > 0, "a run left that had not passed")
             state.inside -= 1
@@ -60,9 +59,7 @@ final class Turnstile: Sendable {
     func close() -> [Run] {
         state.withLock { state in
             state.isClosed = true
-            let waiting = Array(state.waiting)
-            state.waiting.removeAll()
-            return waiting
+            return state.waiting.removeAll()
         }
     }
 

@@ -36,6 +36,7 @@ extension SluiceClient {
             request, deadline: deadline(timeout), onProgress: onProgress)
         var inference = try InferenceCoding.inference(answer.payload)
         inference.timing = answer.timing
+        inference.rateLimit = answer.rateLimit
         return inference
     }
 

@@ -56,6 +56,8 @@ public struct SluiceError: Error, Sendable {
     public var notStarted: Bool
     /// What the gateway added, by key.
     public var details: [String: String]
+    /// What the caller's plan has left; nil without a plan that limits calls.
+    public var rateLimit: RateLimit?
     /// The error below this one: of the network, of TLS, of the token provider.
     public var cause: (any Error)?
 

@@ -29,7 +29,10 @@ struct CallCommand: AsyncParsableCommand {
     @Option(help: "The model's version; without it the highest.")
     var version: String?
 
-    @Flag(help: "Also print where the time went, and the version, as one JSON object.")
+    @Flag(
+        help:
+            "Also print where the time went, the version, and what a plan has left, as one JSON object."
+    )
     var json = false
 
     @Flag(help: "Show on standard error how far a sleeping model's waking is.")
@@ -91,6 +94,13 @@ struct CallCommand: AsyncParsableCommand {
         }
         func microseconds(_ duration: Duration) -> Int64 { Int64(duration / .microseconds(1)) }
         let timing = inference.timing
+        let limit = try inference.rateLimit.map {
+            """
+            , "rate_limit": {"name": \(try TensorJSON.quoted($0.name)), "limit": \($0.limit), \
+            "window_s": \($0.window.components.seconds), "remaining": \($0.remaining), \
+            "reset_s": \($0.reset.components.seconds)}
+            """
+        }
         Swift.print(
             """
             {"model": \(try TensorJSON.quoted(inference.model)), \
@@ -98,7 +108,7 @@ struct CallCommand: AsyncParsableCommand {
             "outputs": \(outputs), \
             "timing": {"auth_us": \(microseconds(timing.authentication)), \
             "queue_us": \(microseconds(timing.queue)), "load_us": \(microseconds(timing.load)), \
-            "run_us": \(microseconds(timing.run)), "cold": \(timing.isCold)}}
+            "run_us": \(microseconds(timing.run)), "cold": \(timing.isCold)}\(limit ?? "")}
             """)
     }
 }

@@ -46,6 +46,11 @@ import Testing
         for key in ModelRuleText.keys {
             #expect(text.contains(" \(key):"), "models.rules.\(key)")
         }
+        for key in PlanText.keys + PlanPartText.keys {
+            // `day` is written out, `month` is the same.
+            let last = key.split(separator: ".").last.map(String.init) ?? key
+            #expect(text.contains(" \(last):"), "plans.\(key)")
+        }
     }
 
     /// The commented issuer of the example works once its comments are taken away.

@@ -155,6 +155,8 @@ private final class Works: Sendable {
         #expect(ear.failure?.code == .deadlineExceeded)
         #expect(ear.failure?.notStarted == false)
         #expect(ear.all.workContinued && ear.all.workEnds == 1 && ear.all.disorder == 0)
+        // Whoever pays for run time pays for this too.
+        #expect(ear.all.timing.run == .zero && ear.all.workTime > .zero)
         works.run { prepared, _ in prepared.inputs }
         let next = works.call(Samples.entry())[0]
         #expect(eventually { next.succeeded })

@@ -21,7 +21,7 @@ private final class Counter: RunDelegate {
         answers += 1
         onAnswer?()
     }
-    func runWorkEnded() {}
+    func runWorkEnded(timing: Timing) {}
 }
 
 /// Answers at once.

@@ -227,6 +227,8 @@ final class Listener: RunDelegate {
         var answers = 0
         var workContinued = false
         var workEnds = 0
+        /// What a run that was stopped took.
+        var workTime = Nanoseconds.zero
         /// Anything after the end, or an end without an answer.
         var disorder = 0
     }
@@ -279,10 +281,11 @@ final class Listener: RunDelegate {
         }
     }
 
-    func runWorkEnded() {
+    func runWorkEnded(timing: Timing) {
         ear.heard.withLock {
             if $0.answers != 1 || !$0.workContinued || $0.workEnds > 0 { $0.disorder += 1 }
             $0.workEnds += 1
+            $0.workTime = timing.run
         }
     }
 }

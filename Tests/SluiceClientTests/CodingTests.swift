@@ -118,6 +118,37 @@ import Testing
         #expect(try ReplyHeader(ByteBuffer()).status == nil)
     }
 
+    @Test func whatAPlanHasLeftIsRead() throws {
+        func header(_ limit: String?, _ policy: String?, failed: Bool) throws -> ReplyHeader {
+            var message = Sluice_ReplyHeader()
+            if failed {
+                message.status.code = 8
+                message.status.reason = "RATE_LIMIT"
+            }
+            for (key, value) in [("ratelimit", limit), ("ratelimit-policy", policy)] {
+                guard let value else { continue }
+                var entry = Sluice_Metadata()
+                (entry.key, entry.value) = (key, value)
+                message.metadata.append(entry)
+            }
+            return try ReplyHeader(try HelloCoding.encoded(message))
+        }
+        let expected = RateLimit(
+            name: "calls", limit: 100, window: .seconds(60), remaining: 50, reset: .seconds(30))
+        let whole = ("\"calls\";r=50;t=30", "\"calls\";q=100;w=60")
+        #expect(try header(whole.0, whole.1, failed: false).rateLimit == expected)
+        #expect(try header(whole.0, whole.1, failed: true).status?.rateLimit == expected)
+        #expect(try header(whole.0 + ";pk=:x:", whole.1, failed: false).rateLimit == expected)
+        for (limit, policy) in [
+            (whole.0, nil), (nil, whole.1), (whole.0, "\"day\";q=1;w=1"),
+            ("calls;r=1;t=1", whole.1),
+            ("\"calls\";r=-1;t=30", whole.1), ("\"calls\";t=30", whole.1), ("\"", whole.1),
+            ("", whole.1), (String(repeating: "x", count: 10_000), whole.1),
+        ] as [(String?, String?)] {
+            #expect(try header(limit, policy, failed: false).rateLimit == nil, "\(limit ?? "nil")")
+        }
+    }
+
     @Test func inferRequest() throws {
         let inputs = [
             try Tensor("X", shape: [2, 300], [Float](repeating: 1.5, count: 600)),

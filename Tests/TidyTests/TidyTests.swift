@@ -27,6 +27,7 @@ import Testing
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
         "BinaryDoor": ["Contract", "Messages", "SluiceWire"],
         "Issuer": ["Contract", "TLS"],
+        "Usage": ["Contract"],
         // A repository fills the catalogue: it speaks its words. What comes from outside is compared with its hash.
         "Outside": ["Contract", "TLS", "Catalogue", "Files"],
         // Beside the walk: it proves models as the walk will load them (docs/decisions/0010).
@@ -35,7 +36,7 @@ import Testing
         ],
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
-            "BinaryDoor", "Issuer", "Outside", "Workshop",
+            "BinaryDoor", "Issuer", "Usage", "Outside", "Workshop",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

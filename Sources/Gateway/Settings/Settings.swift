@@ -1,6 +1,7 @@
 // Everything an operator can set, with its defaults. Read once at start, by the house alone; rooms receive their
 // part as values. sluice.example.yaml shows every key.
 
+package import Admission
 package import Contract
 package import Shards
 
@@ -18,6 +19,8 @@ package struct Settings: Sendable, Equatable {
     package var memory = MemorySettings()
     package var engine = EngineSettings()
     package var auth = AuthenticationSettings()
+    /// What callers may use. `Plans(plans).names` is what a policy may name.
+    package var plans: [Plan] = []
     package var limits = Limits()
     /// Calls in progress, all together.
     package var callsMax = 65_536

@@ -24,6 +24,7 @@ struct SettingsReader {
         settings = plain
         readCertificates()
         readModelRules()
+        readPlans()
         readIssuers()
         readScopes()
         checkTogether()
@@ -193,7 +194,7 @@ extension SettingsReader {
     private mutating func checkKeys() {
         let known =
             Settings.rules.map(\.key) + [
-                "auth.issuers", "auth.scopes", "models.rules", "tls.certificates",
+                "auth.issuers", "auth.scopes", "models.rules", "plans", "tls.certificates",
             ]
         for entry in sources.document.entries {
             let isScope = entry.path.starts(with: ["auth", "scopes"])
@@ -213,6 +214,8 @@ extension SettingsReader {
                 checkCertificateKey(entry)
             } else if entry.path.starts(with: ["models", "rules"]) {
                 checkModelRuleKey(entry)
+            } else if entry.path.first == "plans" {
+                checkPlanKey(entry)
             } else if !known.contains(entry.key) {
                 unknown(entry, known, prefix: "")
             }

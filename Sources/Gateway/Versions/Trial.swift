@@ -43,7 +43,7 @@ final class Trial: RunDelegate {
     }
 
     func runProgress(_ progress: Progress) {}
-    func runWorkEnded() {}
+    func runWorkEnded(timing: Timing) {}
 
     func runFinished(
         _ result: Result<[Tensor], CallFailure>, timing: Timing, workContinues: Bool

@@ -10,8 +10,14 @@ public struct Inference: Sendable, Hashable {
     public let outputs: [Tensor]
     /// Where the gateway's time went.
     public internal(set) var timing: Timing
+    /// What the caller's plan has left; nil without a plan that limits calls.
+    public internal(set) var rateLimit: RateLimit?
 
-    public init(model: String, version: String, outputs: [Tensor], timing: Timing = Timing()) {
+    public init(
+        model: String, version: String, outputs: [Tensor], timing: Timing = Timing(),
+        rateLimit: RateLimit? = nil
+    ) {
+        self.rateLimit = rateLimit
         self.model = model
         self.version = version
         self.outputs = outputs

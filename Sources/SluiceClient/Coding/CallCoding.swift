@@ -86,19 +86,29 @@ package struct ReplyHeader {
     package var status: SluiceError?
     package var messageLength: UInt64 = 0
     package var timing = Timing()
+    package var rateLimit: RateLimit?
 
     package init() {}
 
     package init(_ bytes: ByteBuffer) throws(MalformedMessage) {
         var reader = ProtobufReader(bytes)
+        var limit = ""
+        var policy = ""
         while let (field, type) = try reader.next() {
             switch (field, type) {
             case (1, .delimited): status = try Self.status(try reader.delimited())
             case (2, .varint): messageLength = try reader.varint()
+            case (3, .delimited):
+                let (key, value) = try Self.metadata(try reader.delimited())
+                if key == "ratelimit" { limit = value }
+                if key == "ratelimit-policy" { policy = value }
             case (4, .delimited): timing = try Self.timing(try reader.delimited())
             default: try reader.skip(type)
             }
         }
+        guard !limit.isEmpty else { return }
+        rateLimit = RateLimit(limit: limit, policy: policy)
+        status?.rateLimit = rateLimit
     }
 
     /// The error a Status means; nil when it says OK.

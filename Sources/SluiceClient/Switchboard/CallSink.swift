@@ -6,6 +6,7 @@ import Synchronization
 /// A unary answer, not decoded yet: that is done by the caller's task, not by the event loop.
 struct RawAnswer: Sendable {
     var timing: Timing
+    var rateLimit: RateLimit?
     var payload: ByteBuffer
 }
 

@@ -204,7 +204,9 @@ final class Switchboard: @unchecked Sendable {
             if let error = header.status {
                 settle(ticket, .attempt(error))
             } else if let entry = desk.finish(ticket) {
-                entry.sink.succeed(RawAnswer(timing: header.timing, payload: payload))
+                entry.sink.succeed(
+                    RawAnswer(
+                        timing: header.timing, rateLimit: header.rateLimit, payload: payload))
             }
         case .streamed(let ticket, let message, let end):
             streamed(ticket, message, end, on: connection)
@@ -247,7 +249,9 @@ final class Switchboard: @unchecked Sendable {
         if let error = end.status {
             settle(ticket, .attempt(error))
         } else {
-            desk.finish(ticket)?.sink.succeed(RawAnswer(timing: end.timing, payload: ByteBuffer()))
+            desk.finish(ticket)?.sink.succeed(
+                RawAnswer(
+                    timing: end.timing, rateLimit: end.rateLimit, payload: ByteBuffer()))
         }
     }
 

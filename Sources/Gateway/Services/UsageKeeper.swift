@@ -1,0 +1,133 @@
+// Takes what the plans' desk has counted to the ledger, twice a second, and tells the desk the time on the wall. A disk that
+// is full or slow holds up nobody: counts wait, bounded, and the operator is warned.
+
+import Admission
+import Contract
+import Foundation
+import Logging
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+import Usage
+
+final class UsageKeeper: Service {
+    private struct State {
+        var book: UsageBook
+        var isFailing = false
+        var warnedAt: Int64 = 0
+    }
+
+    static let interval = Duration.milliseconds(500)
+    private static let warningInterval: Int64 = 60
+
+    private let desk: PlanDesk
+    private let store: UsageStore
+    private let logger: Logger
+    private let state: Mutex<State>
+    /// Its one thread waits for the disk.
+    private let pool = NIOThreadPool(numberOfThreads: 1)
+
+    private init(desk: PlanDesk, store: UsageStore, book: UsageBook, logger: Logger) {
+        self.desk = desk
+        self.store = store
+        self.logger = logger
+        state = Mutex(State(book: book))
+    }
+
+    /// Opens the ledger and tells the desk what was used so far. Blocks; at start only.
+    static func open(
+        _ path: String, desk: PlanDesk, logger: Logger
+    ) throws(GatewayError) -> UsageKeeper {
+        let wall = now()
+        let store = try UsageStore(state: path, wall: wall)
+        if let aside = store.setAside {
+            logger.error(
+                "the ledger could not be read: a new one was begun, and quotas count from zero",
+                metadata: ["file": "\(store.path)", "kept": "\(aside)"])
+        }
+        do {
+            let book = UsageBook(last: try store.lastBatch())
+            desk.restore(try store.sums(at: wall), at: wall)
+            let keeper = UsageKeeper(desk: desk, store: store, book: book, logger: logger)
+            keeper.pool.start()
+            return keeper
+        } catch {
+            throw GatewayError(
+                .configuration,
+                "the ledger '\(store.path)' cannot be read: \(UsageStore.words(error))",
+                mend: "Move it away: what it counted is forgotten then")
+        }
+    }
+
+    private static func now() -> Int64 { Int64(Date().timeIntervalSince1970) }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                while !Task.isCancelled {
+                    self.desk.tick(wall: UsageKeeper.now())
+                    if let batch = self.next() { group.addTask { await self.write(batch) } }
+                    do {
+                        try await Task.sleep(for: UsageKeeper.interval)
+                    } catch {
+                        return
+                    }
+                }
+            }
+        }
+    }
+
+    private func next() -> UsageBook.Batch? {
+        let rows = desk.collect()
+        return state.withLock { state in
+            state.book.add(rows)
+            return state.book.begin()
+        }
+    }
+
+    private func write(_ batch: UsageBook.Batch) async {
+        do {
+            try await pool.runIfActive { try self.store.add(batch) }
+            if ended(written: true) { logger.notice("the ledger is written again") }
+        } catch {
+            if ended(written: false) {
+                logger.warning(
+                    "the ledger cannot be written: counts are kept in memory, calls go on",
+                    metadata: [
+                        "file": "\(store.path)", "error": "\(UsageStore.words(error))",
+                        "rows": "\(state.withLock { $0.book.count })",
+                    ])
+            }
+        }
+    }
+
+    /// True when somebody should be told: of trouble once a minute, and of its end.
+    private func ended(written: Bool) -> Bool {
+        let now = UsageKeeper.now()
+        return state.withLock { state in
+            state.book.ended(written: written)
+            defer { state.isFailing = !written }
+            if written { return state.isFailing }
+            guard !state.isFailing || now - state.warnedAt >= UsageKeeper.warningInterval else {
+                return false
+            }
+            state.warnedAt = now
+            return true
+        }
+    }
+
+    /// Writes what is left. After the last call has ended, and `run` has returned.
+    func close() async {
+        while let batch = next() {
+            await write(batch)
+            if state.withLock({ $0.isFailing }) { break }
+        }
+        do {
+            try await pool.runIfActive { try self.store.close() }
+            try await pool.shutdownGracefully()
+        } catch {
+            logger.warning(
+                "the ledger did not close", metadata: ["error": "\(UsageStore.words(error))"])
+        }
+    }
+}
