@@ -26,6 +26,7 @@ import Testing
         "Catalogue": ["Contract"],
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
         "BinaryDoor": ["Contract", "Messages", "SluiceWire"],
+        "JSONDoor": ["Contract"],
         "Issuer": ["Contract", "TLS"],
         // A repository fills the catalogue: it speaks its words. What comes from outside is compared with its hash.
         "Outside": ["Contract", "TLS", "Catalogue", "Files"],
@@ -35,7 +36,7 @@ import Testing
         ],
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
-            "BinaryDoor", "Issuer", "Outside", "Workshop",
+            "BinaryDoor", "JSONDoor", "Issuer", "Outside", "Workshop",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

@@ -2,6 +2,7 @@
 // part as values. sluice.example.yaml shows every key.
 
 package import Contract
+package import JSONDoor
 package import Shards
 
 /// The settings of a gateway. The defaults serve the folder `./models` with an issuer and a certificate of its own.
@@ -17,6 +18,7 @@ package struct Settings: Sendable, Equatable {
     package var memory = MemorySettings()
     package var engine = EngineSettings()
     package var auth = AuthenticationSettings()
+    package var http = HTTPLimits()
     package var limits = Limits()
     /// Calls in progress, all together.
     package var callsMax = 65_536
@@ -163,6 +165,7 @@ package struct AuthenticationSettings: Sendable, Equatable {
     package var issuers = [IssuerSettings()]
     /// A scope of another issuer's and the scopes it grants here.
     package var scopes: [String: [String]] = [:]
+    package var server = AuthorizationServerSettings()
 
     package init() {}
 }
