@@ -193,7 +193,10 @@ let package = Package(
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests(
             "GatewayTests",
-            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
+            [
+                "Gateway", "Contract", "Catalogue", "JSONDoor", "Shards", "Files", nio, posix,
+                logging,
+            ]),
         tests(
             "SluiceClientTests",
             [

@@ -1,11 +1,11 @@
 // An answer as bytes (RFC 9112 section 4): one buffer for head and body, with the fields every answer has.
 
-import NIOCore
+package import NIOCore
 import NIOHTTP1
 
-enum AnswerWriting {
+package enum AnswerWriting {
     /// - Parameter connection: `close`, `keep-alive`, or nil for neither.
-    static func write(
+    package static func write(
         _ answer: HTTPAnswer, id: String, connection: String?, withBody: Bool,
         into bytes: inout ByteBuffer
     ) {

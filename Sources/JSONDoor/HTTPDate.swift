@@ -3,7 +3,7 @@
 private import Foundation
 private import Synchronization
 
-enum HTTPDate {
+package enum HTTPDate {
     private static let written = Mutex((second: -1, text: ""))
 
     /// The system's clock, now.
@@ -16,7 +16,7 @@ enum HTTPDate {
     }
 
     /// For example `Sun, 06 Nov 1994 08:49:37 GMT`, of seconds since 1970, not before.
-    static func text(_ seconds: Int) -> String {
+    package static func text(_ seconds: Int) -> String {
         let days = seconds / 86_400
         let inDay = seconds - days * 86_400
         let weekdays = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]

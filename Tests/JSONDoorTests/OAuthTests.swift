@@ -1,12 +1,12 @@
 // The OAuth endpoints in memory: what of a request reaches the authorization server, and what its answers look like.
 
 import Contract
+import JSONDoor
 import Logging
 import NIOCore
 import NIOEmbedded
+import NIOHTTP1
 import Testing
-
-@testable import JSONDoor
 
 @Suite struct OAuthTests {
     /// An authorization server that remembers what it was asked, on the one thread of an embedded loop.
@@ -62,7 +62,7 @@ import Testing
         deinit { _ = try? channel.finish(acceptAlreadyClosed: true) }
 
         func send(_ text: String) throws -> String {
-            try? channel.writeInbound(ByteBuffer(string: text))
+            _ = try? channel.writeInbound(ByteBuffer(string: text))
             channel.embeddedEventLoop.run()
             var answer = ""
             while let bytes = try channel.readOutbound(as: ByteBuffer.self) {

@@ -1,15 +1,15 @@
 // The bounded queue between event loops and the issuer's file: a loop puts a question in and goes on; a few tasks at a time ask
 // the authorization server, whose file work happens on threads of its own.
 
-import Contract
-import NIOCore
+package import Contract
+package import NIOCore
 import ServiceLifecycle
 import Synchronization
 
 /// The embedded issuer's desk for doors.
-final class AuthorizationQueue: AuthorizationDesk, Service {
+package final class AuthorizationQueue: AuthorizationDesk, Service {
     /// Questions that are with the file at a time; SQLite writes one after the other anyway.
-    static let atOnceMax = 4
+    package static let atOnceMax = 4
     /// Nobody waits longer than this for his turn.
     static let waitMax = Nanoseconds.seconds(5)
 
@@ -19,13 +19,13 @@ final class AuthorizationQueue: AuthorizationDesk, Service {
     private let entrance: AsyncStream<AuthorizationJob>.Continuation
 
     /// - Parameter audit: hears of tokens that were made or revoked, and of every refusal.
-    init(server: any AuthorizationServer, queueMax: Int, audit: (any AuditLog)? = nil) {
+    package init(server: any AuthorizationServer, queueMax: Int, audit: (any AuditLog)? = nil) {
         self.server = server
         self.audit = audit
         (jobs, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(queueMax))
     }
 
-    func ask(
+    package func ask(
         _ request: AuthorizationRequest, credential: ClientCredential, address: String,
         on loop: any EventLoop,
         done: @escaping (Result<AuthorizationAnswer, AuthorizationRefusal>) -> Void
@@ -38,7 +38,7 @@ final class AuthorizationQueue: AuthorizationDesk, Service {
     }
 
     /// Works until the gateway stops. The doors are closed by then: nobody waits for what is left.
-    func run() async throws {
+    package func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             await withTaskGroup(of: Void.self) { group in
                 var working = 0

@@ -3,7 +3,7 @@
 import Contract
 import NIOHTTP1
 
-enum ClientAuthentication {
+package enum ClientAuthentication {
     /// The client's id and secret as it shows them. Throws INVALID_CLIENT when they are missing or malformed, and
     /// INVALID_REQUEST for two ways at once.
     static func credential(
@@ -49,7 +49,7 @@ enum ClientAuthentication {
     }
 
     /// RFC 4648 section 4, with or without padding; at most 16 KiB come here.
-    static func base64(_ text: Substring) -> [UInt8]? {
+    package static func base64(_ text: Substring) -> [UInt8]? {
         var bytes: [UInt8] = []
         var bits: UInt32 = 0
         var held = 0

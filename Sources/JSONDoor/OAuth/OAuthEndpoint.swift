@@ -23,7 +23,7 @@ package struct OAuthEndpoint: HTTPResource {
     ) -> [Route] {
         func route(_ path: String, _ kind: Kind) -> Route {
             Route(
-                .POST, path, bodyBytesMax: bodyBytesMax, bodyTime: .seconds(10),
+                .POST, path, bodyBytesMax: bodyBytesMax,
                 mediaTypes: [formType],
                 resource: OAuthEndpoint(kind: kind, desk: desk, budget: budget, issuer: issuer))
         }

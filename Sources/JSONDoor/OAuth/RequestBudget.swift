@@ -39,7 +39,7 @@ package final class RequestBudget: Sendable {
     }
 
     /// The address, or the first half of an IPv6 address: who has one of its addresses has them all.
-    static func key(_ address: String) -> String {
+    package static func key(_ address: String) -> String {
         guard address.contains(":") else { return address }
         let halves = address.prefix { $0 != "%" }.split(
             separator: "::", maxSplits: 1, omittingEmptySubsequences: false)
