@@ -24,6 +24,9 @@ package final class EmbeddedServer: AuthorizationServer {
     private let store: TokenStore
     private let settings: EmbeddedServerSettings
     private let budget: Mutex<BucketTable<String>>
+    /// When what has expired is forgotten next, also of clients that stay away.
+    private let nextSweep = Mutex(Instant(nanoseconds: 0))
+    private static let sweepInterval = Nanoseconds.seconds(600)
 
     package init(store: TokenStore, settings: EmbeddedServerSettings) {
         self.store = store
@@ -45,6 +48,7 @@ package final class EmbeddedServer: AuthorizationServer {
         }
         switch request {
         case .token(let scopes):
+            if isSweepDue(now) { try await store.forgetExpiredTokensOfClients() }
             return .granted(
                 try await store.grant(
                     client, scopes: try EmbeddedServer.granted(scopes, client), settings))
@@ -59,6 +63,14 @@ package final class EmbeddedServer: AuthorizationServer {
                     .unauthorizedClient, "this token was not issued to this client")
             }
             return .revoked
+        }
+    }
+
+    private func isSweepDue(_ now: Instant) -> Bool {
+        nextSweep.withLock { next in
+            guard now >= next else { return false }
+            next = now + EmbeddedServer.sweepInterval
+            return true
         }
     }
 
@@ -106,6 +118,13 @@ extension TokenStore {
         guard let row, row.record.removed == nil else { return nil }
         let grace = (row.record.graceUntil ?? 0) > clock()
         return isNew || (isOld && grace) ? row.record : nil
+    }
+
+    fileprivate func forgetExpiredTokensOfClients() async throws(AuthorizationRefusal) {
+        let now = clock()
+        try await asking { pool in
+            try await pool.write { try ClientTable.forgetAllExpiredTokens($0, now: now) }
+        }
     }
 
     fileprivate func grant(

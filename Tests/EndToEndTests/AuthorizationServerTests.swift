@@ -155,6 +155,8 @@ import Testing
                 environment: [
                     "CLIENT_SECRET": app.client_secret,
                     "INTROSPECTING_SECRET": resource.client_secret,
+                    // A bundle of this machine's own would come before what the script says.
+                    "REQUESTS_CA_BUNDLE": gateway.ca,
                 ])
             guard run.status == 0 else { throw TestTrouble(run.error) }
             let methods = ["client_secret_basic", "client_secret_post"].map { method in

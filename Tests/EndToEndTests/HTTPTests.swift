@@ -52,7 +52,7 @@ import Testing
             "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\n\(form)Content-Length: 16385\r\n\r\n",
             "413"
         ),
-        ("the binary protocol", "\u{1}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", "4"),
+        ("the binary protocol", "\u{1}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", "501"),
     ]
 
     @Test func smuggling() async throws {
@@ -63,7 +63,9 @@ import Testing
                     try await connection.send(request + Self.hidden)
                     let answer = try await connection.end()
                     #expect(answer.hasPrefix("HTTP/1.1 \(status)"), "\(what): \(answer)")
-                    #expect(!answer.dropFirst(9).contains("HTTP/1.1 "), "\(what): \(answer)")
+                    #expect(
+                        !answer.dropFirst(9).contains("HTTP/1.1 2") && !answer.contains("401"),
+                        "\(what): \(answer)")
                 }
             }
         }
@@ -101,7 +103,7 @@ import Testing
     }
 
     @Test func slowOnesAreTimedOut() async throws {
-        let settings = "http: { head_time: 200ms, body_time: 200ms, idle: 300ms }\n"
+        let settings = "http: { head_time: 200ms, body_time: 200ms, idle: 3s }\n"
         try await withGateway(settings: settings) { gateway in
             try await withBystander(gateway) {
                 let head = try await RawHTTP.open(to: gateway)
@@ -114,7 +116,7 @@ import Testing
                 let said = try await body.end(within: 15)
                 #expect(said.hasPrefix("HTTP/1.1 408"))
                 let idle = try await RawHTTP.open(to: gateway)
-                #expect(try await idle.end() == "")
+                #expect(try await idle.end(within: 30) == "")
             }
             // The operator's port has the same patience.
             let admin = try await Command.run(

@@ -268,6 +268,20 @@ import Testing
         try await bench.store.close()
     }
 
+    @Test func expiredTokensAreForgottenAlsoOfClientsThatStayAway() async throws {
+        let folder = try Folder()
+        let bench = try await Bench(folder) { $0.tokenTime = .seconds(60) }
+        let away = try await bench.client("away")
+        let here = try await bench.client("here")
+        for _ in 0..<3 { _ = try await bench.grant(away) }
+        bench.clock.advance(seconds: 60)
+        _ = try await bench.grant(here)
+        #expect(try await bench.store.list(ofClients: true).count == 4)
+        _ = try await bench.ask(.token(scopes: nil), here, at: 601)
+        #expect(try await bench.store.list(ofClients: true).map(\.client) == ["here", "here"])
+        try await bench.store.close()
+    }
+
     @Test func allTokensOfClientsAreBounded() async throws {
         let folder = try Folder()
         let bench = try await Bench(folder) {

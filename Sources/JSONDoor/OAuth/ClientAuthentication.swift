@@ -1,15 +1,13 @@
 // Who asks: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), never both.
 
 import Contract
-import NIOHTTP1
 
 package enum ClientAuthentication {
     /// The client's id and secret as it shows them. Throws INVALID_CLIENT when they are missing or malformed, and
     /// INVALID_REQUEST for two ways at once.
     static func credential(
-        _ fields: HTTPHeaders, _ form: FormBody
+        _ headers: [Secret], _ form: FormBody
     ) throws(AuthorizationRefusal) -> ClientCredential {
-        let headers = fields["authorization"]
         guard headers.count <= 1 else {
             throw AuthorizationRefusal(.invalidRequest, "two Authorization fields")
         }
@@ -34,11 +32,10 @@ package enum ClientAuthentication {
     }
 
     /// `Basic base64(form(id):form(secret))`.
-    static func basic(_ header: String) -> ClientCredential? {
-        let scheme = header.prefix { $0 != " " }
-        guard scheme.lowercased() == "basic" else { return nil }
-        let text = header.dropFirst(scheme.count).drop { $0 == " " }
-        guard let pair = base64(text), let colon = pair.firstIndex(of: UInt8(ascii: ":")) else {
+    private static func basic(_ header: Secret) -> ClientCredential? {
+        guard let (scheme, text) = header.schemeAndRest, scheme == "basic",
+            let pair = base64(text), let colon = pair.firstIndex(of: UInt8(ascii: ":"))
+        else {
             return nil
         }
         guard let name = FormBody.decoded(pair[..<colon]),
@@ -49,13 +46,13 @@ package enum ClientAuthentication {
     }
 
     /// RFC 4648 section 4, with or without padding; at most 16 KiB come here.
-    package static func base64(_ text: Substring) -> [UInt8]? {
+    package static func base64(_ text: [UInt8]) -> [UInt8]? {
         var bytes: [UInt8] = []
         var bits: UInt32 = 0
         var held = 0
         var letters = 0
         var padding = 0
-        for letter in text.utf8 {
+        for letter in text {
             if letter == UInt8(ascii: "=") {
                 padding += 1
                 continue

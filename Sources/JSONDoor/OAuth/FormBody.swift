@@ -6,7 +6,8 @@ import NIOCore
 struct FormBody {
     static let parametersMax = 32
 
-    private var values: [String: [UInt8]] = [:]
+    /// What a form holds may be secret, all of it.
+    private var values: [String: Secret] = [:]
 
     /// Throws INVALID_REQUEST for a parameter that is given twice, for too many of them, and for a percent sign that
     /// stands for nothing. The message names no value.
@@ -25,7 +26,7 @@ struct FormBody {
             else { throw AuthorizationRefusal(.invalidRequest, "the form is not encoded right") }
             // RFC 6749 section 3.2: without a value it counts as left out, and none may come twice.
             if value.isEmpty { continue }
-            guard values.updateValue(value, forKey: key) == nil else {
+            guard values.updateValue(Secret(bytes: value), forKey: key) == nil else {
                 throw AuthorizationRefusal(.invalidRequest, "a parameter is given twice")
             }
         }
@@ -33,10 +34,10 @@ struct FormBody {
 
     /// nil when it is not there, or is not UTF-8.
     func text(_ name: String) -> String? {
-        values[name].flatMap { String(validating: $0, as: UTF8.self) }
+        values[name].flatMap { $0.reveal { String(validating: $0, as: UTF8.self) } }
     }
 
-    func secret(_ name: String) -> Secret? { values[name].map(Secret.init(bytes:)) }
+    func secret(_ name: String) -> Secret? { values[name] }
 
     /// Plus is a space, `%XX` a byte; nil for a percent sign without two digits.
     static func decoded(_ text: some Collection<UInt8>) -> [UInt8]? {

@@ -54,7 +54,7 @@ package struct OAuthEndpoint: HTTPResource {
     package func begin(_ request: HTTPRequest, _ exchange: HTTPExchange) -> (any CallHandle)? {
         do throws(AuthorizationRefusal) {
             let form = try FormBody(request.body)
-            let credential = try ClientAuthentication.credential(request.head.headers, form)
+            let credential = try ClientAuthentication.credential(request.credentials, form)
             let question = try question(form)
             let address = request.peer.address
             let now = Instant(nanoseconds: exchange.eventLoop.now.uptimeNanoseconds)
