@@ -42,7 +42,6 @@ let configuration: Target.Dependency = .product(
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
-let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 /// Signed tokens and keys of other issuers: leave it out with `--disable-default-traits` to build a third faster.
 let jwt: Target.Dependency = .product(
@@ -84,10 +83,6 @@ let package = Package(
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        // The JSON bridge's server, behind our own TLS. Its settings come from us, not from swift-configuration.
-        .package(
-            url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1",
-            traits: ["FullFoundation"]),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -120,6 +115,7 @@ let package = Package(
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
+        room("JSONDoor", ["Contract", nio, http, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
         room(
@@ -146,10 +142,10 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix, http, logging,
-                lifecycle,
+                "BinaryDoor", "JSONDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix, http,
+                logging, lifecycle,
                 unixSignals,
-                "Files", configuration, yaml, hummingbird,
+                "Files", configuration, yaml,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
         .target(
@@ -186,6 +182,7 @@ let package = Package(
             ["Shards", "Catalogue", "OnnxRuntime", "Outside", "Contract", nio, posix, embedded]),
         tests(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
+        tests("JSONDoorTests", ["JSONDoor", "Contract", nio, http, embedded, logging]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("FilesTests", ["Files"]),
@@ -199,7 +196,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "Contract", "Catalogue", "Shards", "Files", "TLS", nio, posix, embedded,
+                "Gateway", "Contract", "Catalogue", "JSONDoor", "Shards", "Files", "TLS", nio, posix,
+                embedded,
                 logging,
             ]),
         tests(

@@ -7,14 +7,6 @@ import Messages
 package import NIOCore
 import SluiceWire
 
-/// What the house tells a connection, from any thread, by `channel.triggerUserOutboundEvent`.
-package enum DoorCommand: Sendable {
-    /// Take no new calls soon, finish the open ones within this time, then close.
-    case drain(within: Nanoseconds)
-    /// Answer what is open with UNAVAILABLE (STOPPING) and close.
-    case stop
-}
-
 /// A channel handler for `ByteBuffer` both ways, last in the pipeline. Belongs to its event loop.
 package final class BinaryDoorHandler: ChannelDuplexHandler {
     package typealias InboundIn = ByteBuffer

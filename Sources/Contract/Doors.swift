@@ -45,6 +45,14 @@ package protocol FrontDesk: Sendable {
     func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession
 }
 
+/// What the house tells a connection, from any thread, by `channel.triggerUserOutboundEvent`.
+package enum DoorCommand: Sendable {
+    /// Take no new calls soon, finish the open ones within this time, then close.
+    case drain(within: Nanoseconds)
+    /// Answer what is open with UNAVAILABLE (STOPPING) and close.
+    case stop
+}
+
 /// The other end of a connection.
 package struct Peer: Sendable, Hashable {
     /// Numeric address without the port; empty when unknown.

@@ -94,6 +94,12 @@ package struct BucketTable<Key: Hashable & Sendable>: Sendable {
         return buckets[key, default: TokenBucket()].take(amount, at: now, rate: rate)
     }
 
+    /// How long until `amount` could be taken from the key's bucket, of which nothing is taken now; nil: at once.
+    package func wait(_ amount: UInt64 = 1, for key: Key, at now: Instant) -> Nanoseconds? {
+        var copy = buckets[key] ?? (buckets.count < keysMax ? TokenBucket() : shared)
+        return copy.take(amount, at: now, rate: rate)
+    }
+
     /// O(keys), at most ten times in the time a bucket takes to fill.
     private mutating func makeRoom(_ now: Instant) -> Bool {
         guard now >= nextSweep else { return false }

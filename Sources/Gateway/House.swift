@@ -5,6 +5,7 @@ import Catalogue
 import Contract
 import Files
 import Foundation
+import JSONDoor
 package import Logging
 import NIOCore
 import NIOPosix
@@ -66,10 +67,17 @@ package final class House: Sendable {
             settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
             let adminPort = try await AdminPort.open(
-                settings.admin, readiness: rooms.readiness, group: group)
+                settings.admin,
+                front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
+                group: group)
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
-                doors: HouseDoors(walk: rooms.walk, limits: settings.limits, logger: logger),
+                doors: HouseDoors(
+                    walk: rooms.walk,
+                    front: .callers(
+                        settings, desk: rooms.walk, authorization: rooms.authorization,
+                        logger: logger),
+                    limits: settings.limits, logger: logger),
                 limits: settings.limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
@@ -85,9 +93,14 @@ package final class House: Sendable {
 
     /// Serves. Returns when everything has ended in good order.
     package func run() async throws {
+        // Only where there is an embedded issuer.
+        let serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
+            rooms.authorization.map {
+                [.init(service: $0, successTerminationBehavior: .ignore)]
+            } ?? []
         let group = ServiceGroup(
             configuration: .init(
-                services: [
+                services: serviceBefore + [
                     // Stopped from the last to the first.
                     .init(service: audit, successTerminationBehavior: .ignore),
                     .init(service: certificates, successTerminationBehavior: .ignore),
@@ -133,6 +146,7 @@ struct Rooms: Sendable {
     let usage: UsageKeeper
     private let fleet: Fleet
     private let issuers: Issuers
+    let authorization: AuthorizationQueue?
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
@@ -208,7 +222,7 @@ struct Rooms: Sendable {
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
-            issuers: issuers, group: group)
+            issuers: issuers, authorization: .open(settings, issuers: issuers), group: group)
     }
 
     private static func engine(

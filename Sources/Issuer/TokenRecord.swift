@@ -13,11 +13,14 @@ package struct TokenRecord: Sendable, Equatable {
     /// nil: it does not end by itself.
     package var expires: Int64?
     package var revoked: Int64?
+    /// The client that got it over HTTP; nil: an operator made it.
+    package var client: String?
 
     package init(
         id: String, name: String, scopes: [String], created: Int64, expires: Int64? = nil,
-        revoked: Int64? = nil
+        revoked: Int64? = nil, client: String? = nil
     ) {
+        self.client = client
         self.id = id
         self.name = name
         self.scopes = scopes

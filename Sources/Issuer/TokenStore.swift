@@ -18,8 +18,8 @@ package final class TokenStore: TokenVerifier, Sendable {
     static let keptMilliseconds: Int64 = 30 * 24 * 3_600 * 1_000
 
     private let issuer: String
-    private let pool: DatabasePool
-    private let clock: @Sendable () -> Int64
+    let pool: DatabasePool
+    let clock: @Sendable () -> Int64
 
     init(
         issuer: String, pool: DatabasePool, clock: @escaping @Sendable () -> Int64
@@ -62,23 +62,27 @@ package final class TokenStore: TokenVerifier, Sendable {
     }
 
     /// All tokens that are remembered, the newest first.
-    package func list() async throws(GatewayError) -> [TokenRecord] {
+    ///
+    /// - Parameter ofClients: also those that clients got over HTTP.
+    package func list(ofClients: Bool = false) async throws(GatewayError) -> [TokenRecord] {
         do {
-            return try await pool.read { try TokenTable.all($0) }
+            return try await pool.read { try TokenTable.all($0, ofClients: ofClients) }
         } catch {
             throw StoreFailure.translate(error, path: pool.path)
         }
     }
 
-    /// Revokes every active token of that name, or else the one whose id begins so (four digits at least).
+    /// Revokes every active token that an operator made under that name, or else the one whose id begins so (four digits at least).
     /// Revoking again changes nothing. Returns the tokens meant; throws DATA when there is none, or when an
     /// id's beginning fits several.
     package func revoke(_ selector: String) async throws(GatewayError) -> [TokenRecord] {
         let now = clock()
         return try await write { database in
-            var meant = try TokenTable.all(database).filter { $0.name == selector }
+            var meant = try TokenTable.all(database, ofClients: false).filter {
+                $0.name == selector
+            }
             if meant.isEmpty, selector.utf8.count >= 4 {
-                meant = try TokenTable.all(database).filter { $0.id.hasPrefix(selector) }
+                meant = try TokenTable.find(database, idPrefix: selector)
                 guard meant.count <= 1 else {
                     throw GatewayError(
                         .data, "'\(selector)' is the beginning of \(meant.count) token ids",
@@ -147,13 +151,14 @@ package final class TokenStore: TokenVerifier, Sendable {
         let left = found.expires.map { UInt64($0 - now).multipliedReportingOverflow(by: 1_000_000) }
         return .active(
             Identity(
-                issuer: issuer, client: found.name, subject: found.id, scopes: found.scopes,
+                issuer: issuer, client: found.client ?? found.name, subject: found.id,
+                scopes: found.scopes,
                 validFor: left.map { Nanoseconds($0.overflow ? .max : $0.partialValue) }))
     }
 
     // MARK: Leaves
 
-    private func write<Value: Sendable>(
+    func write<Value: Sendable>(
         _ change: @escaping @Sendable (Database) throws -> Value
     ) async throws(GatewayError) -> Value {
         do {
@@ -163,16 +168,19 @@ package final class TokenStore: TokenVerifier, Sendable {
         }
     }
 
-    private static func check(name: String, scopes: [String]) throws(GatewayError) {
+    /// - Parameter what: `token` or `client`, for the message.
+    static func check(
+        _ what: String = "token", name: String, scopes: [String]
+    ) throws(GatewayError) {
         guard (1...128).contains(name.utf8.count),
             name.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control })
         else {
             throw GatewayError(
-                .configuration, "a token's name has 1 to 128 bytes and no control characters")
+                .configuration, "a \(what)'s name has 1 to 128 bytes and no control characters")
         }
         guard (1...256).contains(scopes.count) else {
             throw GatewayError(
-                .configuration, "a token has 1 to 256 scopes, not \(scopes.count)",
+                .configuration, "a \(what) has 1 to 256 scopes, not \(scopes.count)",
                 mend: "For example: --scope \"infer:*\"")
         }
         for scope in scopes where Scope(scope) == nil {
@@ -183,7 +191,7 @@ package final class TokenStore: TokenVerifier, Sendable {
 }
 
 extension Int64 {
-    fileprivate func addingSaturated(_ other: Int64) -> Int64 {
+    func addingSaturated(_ other: Int64) -> Int64 {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum
     }

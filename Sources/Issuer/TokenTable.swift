@@ -22,20 +22,21 @@ enum TokenTable {
                     ) STRICT, WITHOUT ROWID
                     """)
         }
+        migrator.registerMigration("2: clients", migrate: ClientTable.migrate)
         return migrator
     }
 
-    private static let columns = "id, name, scopes, created, expires, revoked"
+    private static let columns = "id, name, scopes, created, expires, revoked, client"
 
     static func insert(_ database: Database, _ record: TokenRecord, hash: Data) throws {
         try database.execute(
             sql: """
-                INSERT INTO token (id, name, hash, scopes, created, expires, revoked)
-                VALUES (?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO token (id, name, hash, scopes, created, expires, revoked, client)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 record.id, record.name, hash, record.scopes.joined(separator: " "), record.created,
-                record.expires, record.revoked,
+                record.expires, record.revoked, record.client,
             ])
     }
 
@@ -45,18 +46,30 @@ enum TokenTable {
         return try Row.fetchOne(statement, arguments: [hash]).map(TokenRecord.init(row:))
     }
 
-    static func all(_ database: Database) throws -> [TokenRecord] {
-        try Row.fetchAll(
-            database, sql: "SELECT \(columns) FROM token ORDER BY created DESC, id"
+    /// - Parameter ofClients: those that clients got over HTTP, too.
+    static func all(_ database: Database, ofClients: Bool) throws -> [TokenRecord] {
+        let which = ofClients ? "" : "WHERE client IS NULL"
+        return try Row.fetchAll(
+            database, sql: "SELECT \(columns) FROM token \(which) ORDER BY created DESC, id"
         ).map(TokenRecord.init(row:))
     }
 
+    /// Those whose id begins so, two at most.
+    static func find(_ database: Database, idPrefix: String) throws -> [TokenRecord] {
+        try Row.fetchAll(
+            database,
+            sql: "SELECT \(columns) FROM token WHERE substr(id, 1, ?) = ? LIMIT 1000",
+            arguments: [idPrefix.unicodeScalars.count, idPrefix]
+        ).map(TokenRecord.init(row:))
+    }
+
+    /// Of those that operators made.
     static func activeCount(_ database: Database, now: Int64) throws -> Int {
         try Int.fetchOne(
             database,
             sql: """
                 SELECT count(*) FROM token
-                WHERE revoked IS NULL AND (expires IS NULL OR expires > ?)
+                WHERE client IS NULL AND revoked IS NULL AND (expires IS NULL OR expires > ?)
                 """, arguments: [now]) ?? 0
     }
 
@@ -78,6 +91,7 @@ extension TokenRecord {
         let scopes: String = row["scopes"]
         self.init(
             id: row["id"], name: row["name"], scopes: scopes.split(separator: " ").map(String.init),
-            created: row["created"], expires: row["expires"], revoked: row["revoked"])
+            created: row["created"], expires: row["expires"], revoked: row["revoked"],
+            client: row["client"])
     }
 }

@@ -12,8 +12,8 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Serve.self, CallCommand.self, Models.self, TokenCommand.self, BenchCommand.self,
-            AccessCommand.self, ConfigCommand.self, WorkshopCommand.self,
+            Serve.self, CallCommand.self, Models.self, TokenCommand.self, ClientCommand.self,
+            AccessCommand.self, BenchCommand.self, ConfigCommand.self, WorkshopCommand.self,
         ])
 
     static let version = "0.1.0"

@@ -40,6 +40,8 @@ struct TokenCommand: AsyncParsableCommand {
         var created: String
         var expires: String?
         var status: String
+        /// The id of the client that got it over HTTP.
+        var client: String?
 
         init(_ record: TokenRecord, now: Int64) {
             func text(_ milliseconds: Int64) -> String {
@@ -51,6 +53,7 @@ struct TokenCommand: AsyncParsableCommand {
             created = text(record.created)
             expires = record.expires.map(text)
             status = record.status(now: now).rawValue
+            client = record.client
         }
 
         var cells: [String] {
@@ -93,23 +96,31 @@ struct TokenCommand: AsyncParsableCommand {
         }
 
         private func lifetime() throws -> Nanoseconds? {
-            if ttl == "never" { return nil }
-            let seconds: [Character: UInt64] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400]
-            guard let unit = ttl.last.flatMap({ seconds[$0] }),
-                let count = UInt64(ttl.dropLast()), count > 0, count * unit <= 3_650 * 86_400,
-                count <= 315_360_000
-            else {
-                throw CommandFailure(
-                    .usage,
-                    "--ttl '\(ttl)' is no time: allowed are 's, m, h, d' up to 3650d, or never")
-            }
-            return .seconds(count * unit)
+            ttl == "never" ? nil : try TokenCommand.time(ttl, option: "--ttl", orElse: ", or never")
         }
+    }
+
+    /// A number with s, m, h or d, up to ten years.
+    static func time(
+        _ text: String, option: String, orElse: String = ""
+    ) throws -> Nanoseconds {
+        let seconds: [Character: UInt64] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400]
+        guard let unit = text.last.flatMap({ seconds[$0] }),
+            let count = UInt64(text.dropLast()), count > 0, count <= 315_360_000,
+            count * unit <= 3_650 * 86_400
+        else {
+            throw CommandFailure(
+                .usage,
+                "\(option) '\(text)' is no time: allowed are 's, m, h, d' up to 3650d\(orElse)")
+        }
+        return .seconds(count * unit)
     }
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "List the tokens, without showing any.")
+        @Flag(help: "Also those that clients got over HTTP and that may still be active.")
+        var all = false
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var options: StateOptions
 
@@ -117,7 +128,7 @@ struct TokenCommand: AsyncParsableCommand {
             try await reportingFailures {
                 try await options.withStore { store in
                     let now = TokenStore.wallClock()
-                    let rows = try await store.list().map { Row($0, now: now) }
+                    let rows = try await store.list(ofClients: all).map { Row($0, now: now) }
                     if json { return try printJSON(rows) }
                     let head = [["ID", "NAME", "STATUS", "EXPIRES", "SCOPES"]]
                     for line in Table.lines(head + rows.map(\.cells)) { print(line) }

@@ -3,6 +3,7 @@
 import Contract
 import Foundation
 import Gateway
+import JSONDoor
 import Testing
 
 @Suite struct SettingsTests {
@@ -158,8 +159,12 @@ import Testing
                   timeout: 1500ms
                   max_ttl: 0
                   server_names: [a.example, "*.b.example"]
+              server: { enabled: false, url: "https://as.example:8443", token_ttl: 5m, queue: 1,
+                        tokens_per_client: 2, requests_per_address: 3, requests_per_client: 4,
+                        failures_per_address: 5 }
               scopes: { read: ["infer:iris", "infer:digits-*", "models:read"], api.all: [admin] }
             limits: { message: 1 MiB, buffered: 2MiB, deadline: 5s, deadline_max: 5s, drain: 0, calls: 9000 }
+            http: { head: 8KiB, head_time: 1s, body_time: 2s, idle: 3s }
             shards: { count: 3, loaders: auto, inline_run_max: 0, queue: 5 }
             log: { level: debug, format: json }
             """
@@ -197,6 +202,13 @@ import Testing
         #expect(settings.limits.messageBytes == 1 << 20)
         #expect(settings.limits.drainTime == .zero)
         #expect(settings.shards.count == 3)
+        #expect(settings.http.headBytes == 8 << 10 && settings.http.headTime == .seconds(1))
+        #expect(settings.http.bodyTime == .seconds(2) && settings.http.idleTime == .seconds(3))
+        let server = settings.auth.server
+        #expect(!server.enabled && server.url == "https://as.example:8443")
+        #expect(server.tokenTime == .seconds(300) && server.queueMax == 1)
+        #expect(server.tokensPerClientMax == 2 && server.requestsPerAddress == 3)
+        #expect(server.requestsPerClient == 4 && server.failuresPerAddress == 5)
         #expect(settings.shards.loaders == nil)
         #expect(settings.shards.inlineRunMax == .zero)
         #expect(settings.log.format == .json)
@@ -326,6 +338,13 @@ import Testing
         ("auth: { scopes: { a: [root] } }", "auth.scopes.a (line 1): must grant infer:PATTERN"),
         ("auth: { scopes: { a: [\"infer:../x\"] } }", "auth.scopes.a (line 1): must grant"),
         ("auth: { scopes: { a: { b: [admin] } } }", "auth.scopes.a.b (line 1): must be a list"),
+        (
+            "auth: { server: { url: \"http://as\" } }",
+            "auth.server.url (line 1): 'http://as' must be"
+        ),
+        ("auth: { server: { url: \"https://as/x\" } }", "without a path"),
+        ("auth: { server: { token_ttl: 31d } }", "auth.server.token_ttl (line 1): '31d' must be"),
+        ("http: { head: 512 }", "http.head (line 1): '512' must be a size from 1KiB to 64KiB"),
         ("[1, 2]", "line 1: the file must hold keys and values"),
         ("just words", "line 1: the file must hold keys and values"),
         ("listen: [", "the file is not YAML"),

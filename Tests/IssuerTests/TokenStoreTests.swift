@@ -8,7 +8,7 @@ import Synchronization
 import Testing
 
 /// A folder that is removed when the test is over.
-private struct Folder: ~Copyable {
+struct Folder: ~Copyable {
     let path: String
 
     init() throws {
@@ -31,22 +31,22 @@ private struct Folder: ~Copyable {
 }
 
 /// Milliseconds that stand still until they are moved.
-private final class Clock: Sendable {
+final class Clock: Sendable {
     private let milliseconds = Mutex<Int64>(1_800_000_000_000)
     var now: Int64 { milliseconds.withLock { $0 } }
     func advance(seconds: Int64) { milliseconds.withLock { $0 += seconds * 1_000 } }
 }
 
-private func open(_ folder: borrowing Folder, _ clock: Clock = Clock()) async throws -> TokenStore {
+func open(_ folder: borrowing Folder, _ clock: Clock = Clock()) async throws -> TokenStore {
     try await TokenStore.open(folder: folder.path, clock: { clock.now })
 }
 
-private func text(_ token: Secret) -> String {
+func text(_ token: Secret) -> String {
     token.reveal { String(decoding: $0, as: UTF8.self) }
 }
 
 extension Verdict {
-    fileprivate var identity: Identity? {
+    var identity: Identity? {
         if case .active(let identity) = self { identity } else { nil }
     }
 }

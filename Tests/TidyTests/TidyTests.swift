@@ -26,6 +26,7 @@ import Testing
         "Catalogue": ["Contract"],
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
         "BinaryDoor": ["Contract", "Messages", "SluiceWire"],
+        "JSONDoor": ["Contract"],
         "Issuer": ["Contract", "TLS"],
         "Usage": ["Contract"],
         // A repository fills the catalogue: it speaks its words. What comes from outside is compared with its hash.
@@ -36,7 +37,7 @@ import Testing
         ],
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
-            "BinaryDoor", "Issuer", "Usage", "Outside", "Workshop",
+            "BinaryDoor", "JSONDoor", "Issuer", "Usage", "Outside", "Workshop",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

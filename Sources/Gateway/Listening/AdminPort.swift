@@ -1,9 +1,8 @@
 // The operator's port, on loopback: probes now, metrics later. It has no TLS and no token.
 
 import Contract
-import Logging
+import JSONDoor
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -26,35 +25,21 @@ final class AdminPort: Sendable {
 
     /// Binds at once, so that a port in use is known before the gateway says it is ready.
     static func open(
-        _ endpoint: Endpoint, readiness: Readiness, group: any EventLoopGroup
+        _ endpoint: Endpoint, front: HTTPFront, group: any EventLoopGroup
     ) async throws -> AdminPort {
+        let names = ConnectionNames()
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHTTPAnswers { head in
-                        AdminPort.answer(head, readiness: readiness)
-                    }
+                    try front.open(
+                        on: channel,
+                        peer: Peer(address: channel.remoteAddress?.ipAddress ?? ""),
+                        connection: "admin-" + names.next())
                 }
             }
         let channel = try await Listener.bind(bootstrap, to: endpoint, setting: "admin")
         return AdminPort(channel: channel, address: endpoint.bound(to: channel.localAddress))
-    }
-
-    static func answer(_ head: HTTPRequestHead, readiness: Readiness) -> HTTPAnswer {
-        let path = head.uri.prefix { $0 != "?" }
-        guard path == "/livez" || path == "/readyz" else {
-            return .error(.notFound, "not found; this port has /livez and /readyz")
-        }
-        guard head.method == .GET || head.method == .HEAD else {
-            var answer = HTTPAnswer.error(.methodNotAllowed, "only GET and HEAD are allowed")
-            answer.headers = [("allow", "GET, HEAD")]
-            return answer
-        }
-        if path == "/livez" { return HTTPAnswer(status: .ok, body: "live\n") }
-        return readiness.isServing
-            ? HTTPAnswer(status: .ok, body: "ready\n")
-            : HTTPAnswer(status: .serviceUnavailable, body: "not ready: stopping\n")
     }
 
     /// Closed last, so that probes can watch a gateway drain.

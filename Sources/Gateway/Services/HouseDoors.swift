@@ -2,9 +2,9 @@
 
 import BinaryDoor
 import Contract
+import JSONDoor
 import Logging
 import NIOCore
-import NIOHTTP1
 import Synchronization
 
 /// Names connections for the logs of both sides: a random word of this process and a count.
@@ -20,6 +20,7 @@ final class ConnectionNames: Sendable {
 /// The doors of a gateway.
 struct HouseDoors: Doors {
     let walk: Walk
+    let front: HTTPFront
     let names = ConnectionNames()
     let limits: Limits
     let logger: Logger
@@ -31,12 +32,7 @@ struct HouseDoors: Doors {
                 server: "sluice/\(Version.text)", logger: logger))
     }
 
-    /// The bridge is not built yet: every path is unknown.
     func openJSONDoor(on channel: any Channel, peer: Peer) throws {
-        try channel.pipeline.syncOperations.addHTTPAnswers { _ in
-            .error(
-                .notFound,
-                "not found; this gateway speaks sluice/1 (ALPN) and has no HTTP bridge yet")
-        }
+        try front.open(on: channel, peer: peer, connection: names.next())
     }
 }

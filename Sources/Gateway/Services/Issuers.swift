@@ -11,6 +11,8 @@ import Outside
 struct Issuers: Sendable {
     private(set) var trusted: [TrustedIssuer] = []
     private var stores: [TokenStore] = []
+    /// The embedded issuer, when the settings have it.
+    var embedded: TokenStore? { stores.first }
     private var clients: [IntrospectionClient] = []
 
     static func open(

@@ -3,6 +3,7 @@
 
 package import Admission
 package import Contract
+package import JSONDoor
 package import Shards
 
 /// The settings of a gateway. The defaults serve the folder `./models` with an issuer and a certificate of its own.
@@ -21,6 +22,7 @@ package struct Settings: Sendable, Equatable {
     package var auth = AuthenticationSettings()
     /// What callers may use. `Plans(plans).names` is what a policy may name.
     package var plans: [Plan] = []
+    package var http = HTTPLimits()
     package var limits = Limits()
     /// Calls in progress, all together.
     package var callsMax = 65_536
@@ -149,6 +151,7 @@ package struct AuthenticationSettings: Sendable, Equatable {
     package var issuers = [IssuerSettings()]
     /// A scope of another issuer's and the scopes it grants here.
     package var scopes: [String: [String]] = [:]
+    package var server = AuthorizationServerSettings()
 
     package init() {}
 }

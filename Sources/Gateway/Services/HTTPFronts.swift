@@ -1,0 +1,62 @@
+// What the two ports say over HTTP: the callers' and the operator's.
+
+import Contract
+import Issuer
+import JSONDoor
+import Logging
+import NIOHTTP1
+
+extension HTTPFront {
+    /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
+    static func callers(
+        _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
+        logger: Logger
+    ) -> HTTPFront {
+        var routes: [Route] = []
+        if let authorization {
+            let server = settings.auth.server
+            routes += OAuthEndpoint.routes(
+                desk: authorization,
+                budget: RequestBudget(
+                    requests: .perSecond(server.requestsPerAddress),
+                    failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
+                issuer: IssuerAddress(setting: server.url))
+        }
+        return HTTPFront(
+            routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
+            logger: logger)
+    }
+
+    /// The operator's port: probes, of anybody who reaches it.
+    static func admin(
+        readiness: Readiness, limits: HTTPLimits, logger: Logger
+    ) -> HTTPFront {
+        @Sendable func text(_ status: Bool, _ text: String) -> HTTPAnswer {
+            HTTPAnswer(
+                status: status ? .ok : .serviceUnavailable, contentType: HTTPAnswer.text, text: text
+            )
+        }
+        let routes = [
+            Route(.GET, "/livez", resource: ReadyAnswer { _ in text(true, "live\n") }),
+            Route(
+                .GET, "/readyz",
+                resource: ReadyAnswer { _ in
+                    readiness.isServing
+                        ? text(true, "ready\n") : text(false, "not ready: stopping\n")
+                }),
+        ]
+        return HTTPFront(
+            routes: RouteTable(routes, hidesUnknown: false), limits: limits, logger: logger)
+    }
+}
+
+extension AuthorizationQueue {
+    /// The embedded issuer as a server; nil when there is none, or the settings do not want it.
+    static func open(_ settings: Settings, issuers: Issuers) -> AuthorizationQueue? {
+        guard settings.auth.server.enabled, let store = issuers.embedded else { return nil }
+        return AuthorizationQueue(
+            server: EmbeddedServer(
+                store: store, settings: EmbeddedServerSettings(settings.auth.server)),
+            queueMax: settings.auth.server.queueMax)
+    }
+}

@@ -1,0 +1,118 @@
+// What a request is answered with, and the one mapping from the house's failures to HTTP.
+
+package import Contract
+package import NIOCore
+package import NIOHTTP1
+
+/// A whole answer. Content-Length, Date, X-Request-Id and the security fields are the connection's business.
+package struct HTTPAnswer: Sendable {
+    package static let json = "application/json"
+    package static let text = "text/plain; charset=utf-8"
+
+    package var status: HTTPResponseStatus
+    package var contentType: String
+    /// Names in lower case; values of our own making, never what a request said.
+    package var fields: [(name: String, value: String)]
+    package var body: ByteBuffer
+    /// Nothing more is read from this connection.
+    package var closes = false
+
+    package init(
+        status: HTTPResponseStatus, contentType: String = HTTPAnswer.json,
+        fields: [(name: String, value: String)] = [], body: ByteBuffer
+    ) {
+        self.status = status
+        self.contentType = contentType
+        self.fields = fields
+        self.body = body
+    }
+
+    package init(
+        status: HTTPResponseStatus, contentType: String = HTTPAnswer.json,
+        fields: [(name: String, value: String)] = [], text: String
+    ) {
+        self.init(
+            status: status, contentType: contentType, fields: fields, body: ByteBuffer(string: text)
+        )
+    }
+
+    /// `{"error": ...}` as the Open Inference Protocol has it (OIP 1.1), with the members of RFC 9457.
+    package static func error(
+        _ status: HTTPResponseStatus, _ message: String, code: String = "", reason: String = ""
+    ) -> HTTPAnswer {
+        var text = "{\"error\":" + JSONText.quoted(message)
+        text += ",\"title\":" + JSONText.quoted(status.reasonPhrase) + ",\"status\":\(status.code)"
+        if !code.isEmpty { text += ",\"code\":" + JSONText.quoted(code) }
+        if !reason.isEmpty { text += ",\"reason\":" + JSONText.quoted(reason) }
+        return HTTPAnswer(status: status, text: text + "}\n")
+    }
+
+    /// The same answer, after which the connection ends.
+    package var last: HTTPAnswer {
+        var answer = self
+        answer.closes = true
+        return answer
+    }
+}
+
+// MARK: - Failures
+
+extension HTTPAnswer {
+    /// A call's failure as an answer: the only place where one becomes the other.
+    package static func failure(_ failure: CallFailure) -> HTTPAnswer {
+        var answer = error(
+            status(failure), failure.message, code: failure.code.name,
+            reason: failure.reason == .none ? "" : failure.reason.rawValue)
+        if let wait = failure.retryAfter { answer.fields.append(retryAfter(wait)) }
+        switch answer.status {
+        case .unauthorized:
+            answer.fields.append(("www-authenticate", challenge(failure)))
+        case .forbidden where failure.reason == .scopeMissing:
+            answer.fields.append(
+                ("www-authenticate", "Bearer realm=\"sluice\", error=\"insufficient_scope\""))
+        default: break
+        }
+        return answer
+    }
+
+    /// Whole seconds, at least one (RFC 9110 section 10.2.3).
+    package static func retryAfter(_ time: Nanoseconds) -> (name: String, value: String) {
+        (
+            "retry-after",
+            String(
+                max(1, (time.count / 1_000_000) / 1_000 + (time.count % 1_000_000_000 > 0 ? 1 : 0)))
+        )
+    }
+
+    /// RFC 6750 section 3: a request without a token is told no error.
+    private static func challenge(_ failure: CallFailure) -> String {
+        failure.reason == .tokenMissing
+            ? "Bearer realm=\"sluice\"" : "Bearer realm=\"sluice\", error=\"invalid_token\""
+    }
+
+    private static func status(_ failure: CallFailure) -> HTTPResponseStatus {
+        // Some reasons are more than their code says.
+        switch failure.reason {
+        case .messageTooLarge: return .payloadTooLarge
+        case .memoryLimit, .cacheLimit: return .insufficientStorage
+        case .queueFull: return .serviceUnavailable
+        default: break
+        }
+        switch failure.code {
+        case .ok: return .ok
+        case .invalidArgument, .outOfRange: return .badRequest
+        case .unauthenticated: return .unauthorized
+        case .permissionDenied: return .forbidden
+        case .notFound: return .notFound
+        // The caller cannot mend it by another request: the model's state has to change.
+        case .alreadyExists, .aborted, .failedPrecondition: return .conflict
+        case .resourceExhausted: return .tooManyRequests
+        case .unimplemented: return .notImplemented
+        case .unavailable: return .serviceUnavailable
+        case .deadlineExceeded: return .gatewayTimeout
+        // Nobody is there to read it; the logs say 499 as others do.
+        case .cancelled: return .custom(code: 499, reasonPhrase: "Client Closed Request")
+        case .unknown, .internal, .dataLoss: return .internalServerError
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// What an HTTP connection may take: bytes, time and waiting requests. Each has a test which reaches it.
+
+package import Contract
+
+/// The limits of one HTTP connection. Those of a route's body stand at the route.
+package struct HTTPLimits: Sendable, Equatable {
+    /// Request line and fields together, and any one of them.
+    package var headBytes = 16 << 10
+    package var headFields = 100
+    /// From the first byte of a head to its last.
+    package var headTime = Nanoseconds.seconds(10)
+    /// From a head to the last byte of its body.
+    package var bodyTime = Nanoseconds.seconds(60)
+    /// Between an answer and the next request, and before the first.
+    package var idleTime = Nanoseconds.seconds(75)
+    /// Parts (heads, pieces of bodies, ends) of pipelined requests that wait for their turn. More than one read of the
+    /// socket cannot bring, so that only thousands of empty requests reach it.
+    package var partsWaiting = 4_096
+
+    package init() {}
+}

@@ -1,0 +1,188 @@
+// What every head must be before anybody looks at what it wants. The parser has refused bare line feeds, folded fields,
+// spaces before a colon, two lengths and a length beside a coding; here is what it lets through.
+
+import Contract
+import NIOHTTP1
+
+/// A head that passed.
+struct CheckedHead: Equatable {
+    var path: String
+    var query: String?
+    var host: String
+    var body: BodyKind
+    var expectsContinue: Bool
+    /// The client, or what it asked for, wants no second request on this connection.
+    var isLast: Bool
+}
+
+/// Why a request is not looked at any further.
+struct HTTPRefusal: Error, Equatable {
+    var status: HTTPResponseStatus
+    var message: String
+    /// True when nobody can say where the next request begins.
+    var closes: Bool
+}
+
+enum HeadCheck {
+    /// - Parameter serverName: the name of SNI, or empty.
+    static func check(
+        _ head: HTTPRequestHead, serverName: String
+    ) throws(HTTPRefusal) -> CheckedHead {
+        guard head.version == .http1_1 || head.version == .http1_0 else {
+            throw HTTPRefusal(
+                status: .httpVersionNotSupported, message: "HTTP/1.1 and HTTP/1.0 are spoken here",
+                closes: true)
+        }
+        let body = try bodyKind(head)
+        let target = try target(head)
+        let host = try host(head, authority: target.authority)
+        if !serverName.isEmpty, !host.isEmpty,
+            name(of: host).lowercased() != serverName.lowercased()
+        {
+            throw HTTPRefusal(
+                status: .misdirectedRequest,
+                message: "Host is not the name this connection was opened for", closes: false)
+        }
+        // RFC 6750 section 2.3: an address is written into histories and logs.
+        if let query = target.query,
+            query.split(separator: "&").contains(where: { $0.hasPrefix("access_token=") })
+        {
+            throw HTTPRefusal(
+                status: .badRequest,
+                message: "a token must not stand in the address: send Authorization: Bearer",
+                closes: false)
+        }
+        return CheckedHead(
+            path: target.path, query: target.query, host: host, body: body,
+            expectsContinue: try expectation(head),
+            // The parser stops behind a request to upgrade or connect: whatever follows is not HTTP to it.
+            isLast: !head.isKeepAlive || head.headers.contains(name: "upgrade")
+                || head.method == .CONNECT)
+    }
+
+    /// RFC 9112 section 6: one way to say how long a body is.
+    private static func bodyKind(_ head: HTTPRequestHead) throws(HTTPRefusal) -> BodyKind {
+        let codings = head.headers["transfer-encoding"]
+        let lengths = head.headers["content-length"]
+        if !codings.isEmpty {
+            guard lengths.isEmpty, head.version == .http1_1 else {
+                throw HTTPRefusal(
+                    status: .badRequest, message: "Transfer-Encoding beside another length",
+                    closes: true)
+            }
+            guard codings.count == 1, codings[0].lowercased() == "chunked" else {
+                throw HTTPRefusal(
+                    status: .notImplemented, message: "the one transfer coding here is chunked",
+                    closes: true)
+            }
+            return .chunked
+        }
+        guard let text = lengths.first else { return .none }
+        guard lengths.count == 1, text.utf8.count <= 18,
+            text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(text)
+        else {
+            throw HTTPRefusal(
+                status: .badRequest, message: "Content-Length must be one number", closes: true)
+        }
+        return length == 0 ? .none : .length(length)
+    }
+
+    /// RFC 9112 section 3.2: `/path?query`, or an absolute address, which every server has to accept.
+    private static func target(
+        _ head: HTTPRequestHead
+    ) throws(HTTPRefusal) -> (authority: String?, path: String, query: String?) {
+        var rest = Substring(head.uri)
+        var authority: String?
+        for scheme in ["https://", "http://"] where rest.lowercased().hasPrefix(scheme) {
+            rest = rest.dropFirst(scheme.count)
+            let found = rest.prefix { $0 != "/" && $0 != "?" }
+            authority = String(found)
+            rest = rest.dropFirst(found.count)
+            if !rest.hasPrefix("/") { rest = "/" + rest }
+            break
+        }
+        guard rest.hasPrefix("/") || rest == "*", rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        else {
+            throw HTTPRefusal(
+                status: .badRequest, message: "the target must begin with /", closes: true)
+        }
+        let path = rest.prefix { $0 != "?" && $0 != "#" }
+        let behind = rest.dropFirst(path.count)
+        guard !behind.contains("#") else {
+            throw HTTPRefusal(
+                status: .badRequest, message: "a target has no fragment", closes: true)
+        }
+        return (authority, String(path), behind.isEmpty ? nil : String(behind.dropFirst()))
+    }
+
+    /// RFC 9112 section 3.2: exactly one, the same as in an absolute target.
+    private static func host(
+        _ head: HTTPRequestHead, authority: String?
+    ) throws(HTTPRefusal) -> String {
+        let fields = head.headers["host"]
+        guard fields.count == 1 || (fields.isEmpty && head.version == .http1_0) else {
+            throw HTTPRefusal(
+                status: .badRequest, message: "one Host field is needed", closes: true)
+        }
+        let host = fields.first ?? authority ?? ""
+        guard isHost(host), authority == nil || authority?.lowercased() == host.lowercased() else {
+            throw HTTPRefusal(status: .badRequest, message: "Host is not right", closes: true)
+        }
+        return host
+    }
+
+    private static func expectation(_ head: HTTPRequestHead) throws(HTTPRefusal) -> Bool {
+        let fields = head.headers["expect"]
+        guard let expectation = fields.first else { return false }
+        guard fields.count == 1, expectation.lowercased() == "100-continue" else {
+            throw HTTPRefusal(
+                status: .expectationFailed, message: "the one expectation here is 100-continue",
+                closes: true)
+        }
+        return head.version == .http1_1
+    }
+
+    /// A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port; or nothing.
+    static func isHost(_ host: String) -> Bool {
+        guard host.utf8.count <= 262 else { return false }
+        var rest = Substring(host)
+        if rest.hasPrefix("[") {
+            guard let end = rest.firstIndex(of: "]"), end > rest.index(after: rest.startIndex)
+            else {
+                return false
+            }
+            guard
+                rest[rest.startIndex...end].dropFirst().dropLast().utf8.allSatisfy({ byte in
+                    isHexadecimal(byte) || byte == UInt8(ascii: ":") || byte == UInt8(ascii: ".")
+                })
+            else { return false }
+            rest = rest[rest.index(after: end)...]
+        } else {
+            rest = rest.drop { character in
+                character.isASCII
+                    && (character.isLetter || character.isNumber || "-._".contains(character))
+            }
+        }
+        if rest.isEmpty { return true }
+        let port = rest.dropFirst()
+        return rest.hasPrefix(":") && port.utf8.count <= 5
+            && port.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+    }
+
+    private static func isHexadecimal(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
+            UInt8(ascii: "A")...UInt8(ascii: "F"):
+            true
+        default: false
+        }
+    }
+
+    /// The host without its port and without a last dot.
+    static func name(of host: String) -> Substring {
+        let name =
+            host.hasPrefix("[")
+            ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
+        return name.hasSuffix(".") ? name.dropLast() : name
+    }
+}
