@@ -63,6 +63,8 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
+        let limits = LimitsBox(settings.limits)
+        reloader.add(ReloadPart { new, _ in { limits.replace(with: new.limits) } })
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
@@ -77,8 +79,8 @@ package final class House: Sendable {
                     front: .callers(
                         settings, desk: rooms.walk, authorization: rooms.authorization,
                         logger: logger),
-                    limits: settings.limits, logger: logger),
-                limits: settings.limits,
+                    limits: limits, logger: logger),
+                limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
@@ -211,7 +213,9 @@ struct Rooms: Sendable {
             ReloadPart { new, _ in
                 let wishes = MemoryWishes(
                     ShardSettings(new.shards, new.memory, new.models.rules))
+                let plans = Plans(new.plans)
                 return {
+                    gatekeeper.plans.reload(plans)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
                 }
@@ -222,7 +226,7 @@ struct Rooms: Sendable {
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
-            issuers: issuers, authorization: .open(settings, issuers: issuers), group: group)
+            issuers: issuers, authorization: .open(settings, issuers: issuers, audit: audit), group: group)
     }
 
     private static func engine(

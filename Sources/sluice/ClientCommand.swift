@@ -102,10 +102,13 @@ struct ClientCommand: AsyncParsableCommand {
                     text.split(separator: " ").map(String.init)
                 }
                 try await options.withStore { store in
-                    try ClientCommand.show(
-                        try await store.createClient(
-                            id: id, name: name, scopes: words(scope), audiences: words(audience),
-                            mayIntrospect: introspect), json: json)
+                    let issued = try await store.createClient(
+                        id: id, name: name, scopes: words(scope), audiences: words(audience),
+                        mayIntrospect: introspect)
+                    options.note(
+                        "client.create", on: issued.record.id,
+                        detail: "\(name): \(scope)\(introspect ? " introspects" : "")")
+                    try ClientCommand.show(issued, json: json)
                 }
             }
         }
@@ -146,8 +149,10 @@ struct ClientCommand: AsyncParsableCommand {
             try await reportingFailures {
                 let time = grace == "0" ? .zero : try TokenCommand.time(grace, option: "--grace")
                 try await options.withStore { store in
-                    try ClientCommand.show(
-                        try await store.rotateClient(client, grace: time), json: json)
+                    let issued = try await store.rotateClient(client, grace: time)
+                    options.note(
+                        "client.rotate", on: issued.record.id, detail: "grace \(time)")
+                    try ClientCommand.show(issued, json: json)
                 }
             }
         }
@@ -166,6 +171,7 @@ struct ClientCommand: AsyncParsableCommand {
                 try await options.withStore { store in
                     let row = Row(
                         try await store.removeClient(client), now: TokenStore.wallClock())
+                    options.note("client.remove", on: row.id, detail: row.name)
                     if json { return try printJSON(row) }
                     print("removed \(row.id)  \(row.name)")
                 }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Contract
 import Foundation
+import Gateway
 import Issuer
 
 struct TokenCommand: AsyncParsableCommand {
@@ -18,6 +19,18 @@ struct TokenCommand: AsyncParsableCommand {
     struct StateOptions: ParsableArguments {
         @Option(help: ArgumentHelp("The gateway's state folder.", valueName: "folder"))
         var state = "./.sluice"
+
+        /// Writes down what was done here into the gateway's audit log. What was done stays done when that fails.
+        func note(_ act: String, on object: String, detail: String = "") {
+            let event = AuditEvent(
+                act: act, outcome: .done, issuer: "command line",
+                subject: ProcessInfo.processInfo.userName, object: object, detail: detail)
+            do {
+                try AuditFile(AuditSettings(), state: state).append(event)
+            } catch {
+                printError("warning: the audit log could not be written: \(error)")
+            }
+        }
 
         func withStore(_ body: (TokenStore) async throws -> Void) async throws {
             let store = try await TokenStore.open(folder: state)
@@ -84,6 +97,9 @@ struct TokenCommand: AsyncParsableCommand {
                 let scopes = scope.split(separator: " ").map(String.init)
                 try await options.withStore { store in
                     let issued = try await store.create(name: name, scopes: scopes, ttl: time)
+                    options.note(
+                        "token.create", on: issued.record.id,
+                        detail: "\(name): \(scopes.joined(separator: " "))")
                     // The one place where a token is shown: to whoever asked for it.
                     let token = issued.token.reveal { String(decoding: $0, as: UTF8.self) }
                     guard json else { return print(token) }
@@ -150,6 +166,9 @@ struct TokenCommand: AsyncParsableCommand {
                 try await options.withStore { store in
                     let now = TokenStore.wallClock()
                     let rows = try await store.revoke(token).map { Row($0, now: now) }
+                    for row in rows {
+                        options.note("token.revoke", on: row.id, detail: row.name)
+                    }
                     if json { return try printJSON(rows) }
                     for row in rows { print("revoked \(row.id)  \(row.name)") }
                 }

@@ -20,22 +20,19 @@ final class ConnectionBook: Sendable {
     }
 
     private let pages = Mutex(Pages())
-    private let connectionsMaximum: Int
-    private let perAddressMaximum: Int
+    private let limits: LimitsBox
 
-    init(limits: Limits) {
-        connectionsMaximum = limits.connections
-        perAddressMaximum = limits.connectionsPerAddress
-    }
+    init(limits: LimitsBox) { self.limits = limits }
 
     var count: Int { pages.withLock { $0.channels.count } }
 
     /// Notes a new connection; false when a limit is reached or the gateway is leaving, and nothing is noted.
     /// - Parameter address: nil counts for no address, until ``settle(_:address:)``.
     func enter(_ channel: any Channel, address: String?) -> Bool {
+        let limits = limits.now
         let entered = pages.withLock { pages in
-            guard !pages.closed, pages.channels.count < connectionsMaximum,
-                count(address, in: &pages)
+            guard !pages.closed, pages.channels.count < limits.connections,
+                count(address, in: &pages, limits)
             else { return false }
             pages.channels[ObjectIdentifier(channel)] = Entry(channel: channel, address: address)
             return true
@@ -47,20 +44,21 @@ final class ConnectionBook: Sendable {
 
     /// Counts a connection that has entered without an address for this one; false when the address has all it may.
     func settle(_ channel: any Channel, address: String) -> Bool {
-        pages.withLock { pages in
+        let limits = limits.now
+        return pages.withLock { pages in
             let id = ObjectIdentifier(channel)
             guard let entry = pages.channels[id], entry.address == nil,
-                count(address, in: &pages)
+                count(address, in: &pages, limits)
             else { return false }
             pages.channels[id]?.address = address
             return true
         }
     }
 
-    private func count(_ address: String?, in pages: inout Pages) -> Bool {
+    private func count(_ address: String?, in pages: inout Pages, _ limits: Limits) -> Bool {
         guard let address else { return true }
         let here = pages.perAddress[address, default: 0]
-        guard here < perAddressMaximum else { return false }
+        guard here < limits.connectionsPerAddress else { return false }
         pages.perAddress[address] = here + 1
         return true
     }

@@ -21,13 +21,13 @@ final class Listener: Service {
 
     private let channel: any Channel
     private let book: ConnectionBook
-    private let limits: Limits
+    private let limits: LimitsBox
     private let readiness: Readiness
     private let logger: Logger
     let address: Endpoint
 
     private init(
-        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: Limits,
+        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: LimitsBox,
         readiness: Readiness, logger: Logger
     ) {
         self.channel = channel
@@ -40,18 +40,18 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Limits,
+        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: LimitsBox,
         proxies: [AddressBlock] = [], readiness: Readiness, group: any EventLoopGroup,
         logger: Logger
     ) async throws -> Listener {
         let book = ConnectionBook(limits: limits)
         let tls = {
             var settings = TLSConnectionSettings()
-            settings.handshakeTimeout = .nanoseconds(Int64(limits.handshakeTime.count))
+            settings.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))
             return settings
         }()
         let reception = Reception(
-            book: book, handshakes: Handshakes(limits: limits), contexts: contexts, tls: tls,
+            book: book, handshakes: Handshakes(limits: limits.now), contexts: contexts, tls: tls,
             doors: doors, proxies: proxies, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
@@ -104,8 +104,9 @@ final class Listener: Service {
         try? await channel.close()
         let open = book.close()
         logger.info("draining", metadata: ["connections": "\(open.count)"])
-        for connection in open { connection.tell(.drain(within: limits.drainTime)) }
-        if await emptied(within: limits.drainTime) { return }
+        let drainTime = limits.now.drainTime
+        for connection in open { connection.tell(.drain(within: drainTime)) }
+        if await emptied(within: drainTime) { return }
         let left = book.close()
         logger.warning(
             "drain time is over, stopping the rest",

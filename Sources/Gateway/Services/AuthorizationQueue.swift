@@ -14,12 +14,12 @@ package final class AuthorizationQueue: AuthorizationDesk, Service {
     static let waitMax = Nanoseconds.seconds(5)
 
     private let server: any AuthorizationServer
-    private let audit: (any AuditLog)?
+    private let audit: any AuditLog
     private let jobs: AsyncStream<AuthorizationJob>
     private let entrance: AsyncStream<AuthorizationJob>.Continuation
 
     /// - Parameter audit: hears of tokens that were made or revoked, and of every refusal.
-    package init(server: any AuthorizationServer, queueMax: Int, audit: (any AuditLog)? = nil) {
+    package init(server: any AuthorizationServer, queueMax: Int, audit: any AuditLog) {
         self.server = server
         self.audit = audit
         (jobs, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(queueMax))

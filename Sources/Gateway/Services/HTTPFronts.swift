@@ -52,11 +52,13 @@ extension HTTPFront {
 
 extension AuthorizationQueue {
     /// The embedded issuer as a server; nil when there is none, or the settings do not want it.
-    static func open(_ settings: Settings, issuers: Issuers) -> AuthorizationQueue? {
+    static func open(
+        _ settings: Settings, issuers: Issuers, audit: any AuditLog
+    ) -> AuthorizationQueue? {
         guard settings.auth.server.enabled, let store = issuers.embedded else { return nil }
         return AuthorizationQueue(
             server: EmbeddedServer(
                 store: store, settings: EmbeddedServerSettings(settings.auth.server)),
-            queueMax: settings.auth.server.queueMax)
+            queueMax: settings.auth.server.queueMax, audit: audit)
     }
 }

@@ -22,13 +22,14 @@ struct HouseDoors: Doors {
     let walk: Walk
     let front: HTTPFront
     let names = ConnectionNames()
-    let limits: Limits
+    /// Read when a connection begins, and its own from then on.
+    let limits: LimitsBox
     let logger: Logger
 
     func openBinaryDoor(on channel: any Channel, peer: Peer) throws {
         try channel.pipeline.syncOperations.addHandler(
             BinaryDoorHandler(
-                desk: walk, peer: peer, limits: limits, connection: names.next(),
+                desk: walk, peer: peer, limits: limits.now, connection: names.next(),
                 server: "sluice/\(Version.text)", logger: logger))
     }
 

@@ -87,8 +87,17 @@ package struct SettingsReading: Sendable {
         "auth.", "plans.", "tls.", "limits.", "memory.", "models.rules.", "models.poll",
     ]
 
+    /// Among them, what is settled at start all the same.
+    private static let settled = [
+        "auth.server.", "limits.handshake", "limits.token", "limits.calls",
+        "limits.calls_per_client", "limits.handshakes", "limits.handshakes_per_address",
+    ]
+
     static func mayChange(_ key: String) -> Bool {
-        changeable.contains { key == $0 || key.hasPrefix($0) }
+        func covers(_ name: String) -> Bool {
+            key == name || (name.hasSuffix(".") && key.hasPrefix(name))
+        }
+        return changeable.contains(where: covers) && !settled.contains(where: covers)
     }
 
     /// What this reading says otherwise than `old`, sorted by key.
