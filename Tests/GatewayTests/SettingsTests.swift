@@ -220,7 +220,7 @@ import Testing
         (
             "proxy: { from: [10.0.0.1/8] }",
             "proxy.from (line 1): '10.0.0.1/8' must be a list of addresses and networks, like "
-                + "[10.0.0.0/8, 127.0.0.1], in brackets"
+                + "[10.0.0.0/8, 127.0.0.1]"
         ),
         (
             "tls:\n  certificates:\n    - certificate: a.pem",

@@ -17,6 +17,8 @@ package final class Certificates: Service {
         var inventory: TLSInventory
         var keys: TicketKeys
         var keyFile: TicketKeyFile?
+        /// What is watched.
+        var files: [String]
         var plan: FilePlan
         /// The day, counted from 1970, whose notes were written.
         var notedDay: Int64
@@ -34,8 +36,8 @@ package final class Certificates: Service {
     private let logger: Logger
     /// One look or reload at a time; held while files are read, and by nobody who runs an event loop.
     private let state: Mutex<State>
-    /// What is in force, for those who must not wait.
-    private let published: Mutex<[CertificateExpiry]>
+    /// What is in force, for those who must not wait: ends, and how often the files are looked at.
+    private let published: Mutex<(expiries: [CertificateExpiry], watch: Nanoseconds)>
 
     /// Reads the files, and makes what the settings leave to the gateway. Blocks.
     /// - Parameter count: of event loops.
@@ -59,16 +61,17 @@ package final class Certificates: Service {
             try TLSMaterial(reading: tls).makeContexts(count: count, ticketKeys: keys)
         }
         box = TLSContextBox(made.contexts)
-        published = Mutex(Certificates.expiries(made.inventory))
+        published = Mutex((Certificates.expiries(made.inventory), settings.watch))
         state = Mutex(
             State(
                 settings: settings, inventory: made.inventory, keys: keys, keyFile: keyFile,
+                files: tls.files,
                 plan: FilePlan(judged: stamps), notedDay: now / 86_400))
         note(made.inventory, now)
     }
 
     /// When each of the certificates in force ends, its issuers', authorities' and lists' ends too.
-    package var expiries: [CertificateExpiry] { published.withLock { $0 } }
+    package var expiries: [CertificateExpiry] { published.withLock { $0.expiries } }
 
     /// Takes new settings, or the same with files that may be new. All or nothing: when it throws, everything is as
     /// before. Blocks; not for event loops.
@@ -93,7 +96,7 @@ package final class Certificates: Service {
     }
 
     private var interval: Nanoseconds {
-        let watch = state.withLock { $0.settings.watch }
+        let watch = published.withLock { $0.watch }
         return watch == .zero ? Certificates.restInterval : watch
     }
 
@@ -106,8 +109,8 @@ package final class Certificates: Service {
             let settings = state.settings
             // Our own certificate is made anew before it ends.
             var isDue = isNewDay && settings.certificate == nil
-            if settings.watch != .zero, let paths = paths(settings) {
-                let changed = state.plan.look(FilePlan.stamps(of: paths))
+            if settings.watch != .zero {
+                let changed = state.plan.look(FilePlan.stamps(of: state.files))
                 isDue = isDue || changed
             }
             if isDue {
@@ -124,10 +127,6 @@ package final class Certificates: Service {
                 note(state.inventory, now)
             }
         }
-    }
-
-    private func paths(_ settings: TransportSettings) -> [String]? {
-        (try? settings.contextSettings(state: stateFolder))?.files
     }
 
     /// Checks everything, makes contexts for all loops, and only then puts them in force.
@@ -155,8 +154,9 @@ package final class Certificates: Service {
         state.inventory = made.inventory
         state.keys = keys
         state.keyFile = keyFile
+        state.files = tls.files
         state.plan.judge(stamps)
-        published.withLock { $0 = Certificates.expiries(made.inventory) }
+        published.withLock { $0 = (Certificates.expiries(made.inventory), settings.watch) }
         guard made.inventory != before.inventory else { return }
         let known = Set(before.inventory.items)
         for item in made.inventory.items where !known.contains(item) {
