@@ -33,8 +33,9 @@ import Testing
                 }
             }
             let call = try await Command.run(
-                "call", "iris", "--input", "X=[[5.1, 3.5, 1.4, 0.2]]", "--json", "--endpoint",
-                gateway.endpoint, "--ca", gateway.ca, environment: ["SLUICE_TOKEN": token])
+                "call", "iris", "--input", "X=[[5.1, 3.5, 1.4, 0.2]]", "--json", "--timeout", "5",
+                "--endpoint", gateway.endpoint, "--ca", gateway.ca,
+                environment: ["SLUICE_TOKEN": token])
             // The command asks for the model's inputs first, which is a call too.
             #expect(call.status != 0 && call.error.contains("RATE_LIMIT"), "\(call.error)")
             try await gateway.withClient(token: token) { client in

@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test func thereAreBounds() {
-        let many = (0...256).map { "  - { name: p\($0) }\n" }.joined()
+        let many = (0...256).map { "  - name: p\($0)\n" }.joined()
         #expect(
             evaluate("plans:\n" + many).faults.map(\.description).contains {
                 $0.contains("more than 256 plans")
