@@ -103,6 +103,30 @@ private final class Town {
         #expect(town.engine.count.bytesMost <= 100 << 20)
     }
 
+    /// A reload gives less memory and pins a model: both hold from the next load on.
+    @Test func newWishesHoldFromTheNextLoadOn() throws {
+        let town = Town(budget: 100, sizes: [40, 40, 30, 1, 1, 1, 1, 1])
+        town.getToKnow([models[0], models[1], models[2]])
+        town.call(models[0])
+        town.call(models[1])
+        town.settle()
+        #expect(town.isAwake(models[0]) && town.isAwake(models[1]))
+        var settings = town.fleet.settings
+        settings.memory = MemoryUse(anonymous: 75 * Town.mebibyte, mapped: .max)
+        settings.rules = [try #require(ModelRule(match: "model-0", isPinned: true))]
+        settings.loadsWarn = 3
+        town.fleet.apply(MemoryWishes(settings))
+        #expect(town.isAwake(models[0]) && town.isAwake(models[1]), "nobody is thrown out for it")
+        #expect(town.fleet.account(now: town.clock.now).loadsWarn == 3)
+        for _ in 0..<3 { town.call(models[1]) }
+        town.settle()
+        town.call(models[2])
+        town.settle()
+        #expect(town.isAwake(models[0]) && town.isAwake(models[2]), "the pinned one stays")
+        #expect(!town.isAwake(models[1]))
+        #expect(town.allSucceeded)
+    }
+
     @Test func aModelInUseStaysAndTheNextWaits() throws {
         let town = Town(budget: 50, sizes: [40, 40, 1, 1, 1, 1, 1, 1])
         town.getToKnow([models[0], models[1]])

@@ -122,7 +122,7 @@ package struct SettingsReading: Sendable {
     }
 
     /// A fault for each change that needs a restart.
-    static func refusals(_ changes: [SettingChange]) -> [SettingsFault] {
+    package static func refusals(_ changes: [SettingChange]) -> [SettingsFault] {
         changes.filter { !mayChange($0.key) }.map {
             SettingsFault(
                 key: $0.key, place: "",

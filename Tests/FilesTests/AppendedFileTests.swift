@@ -1,0 +1,60 @@
+// Appending: several writers at once, and what is no plain file.
+
+import Files
+import Foundation
+import Testing
+
+@Suite struct AppendedFileTests {
+    private func withFolder(_ body: (String) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory
+            .appending(path: "sluice-append-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try await body(folder)
+    }
+
+    @Test func linesOfSeveralWritersStayWhole() async throws {
+        try await withFolder { folder in
+            let path = folder + "/log"
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<4 {
+                    group.addTask {
+                        let file = try AppendedFile(path: path)
+                        for number in 0..<50 {
+                            let line =
+                                "\(writer) \(number) "
+                                + String(repeating: "x", count: 200) + "\n"
+                            _ = try file.append(Array(line.utf8))
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+            #expect(lines.count == 200)
+            for writer in 0..<4 {
+                let own = lines.filter { $0.hasPrefix("\(writer) ") }
+                let numbers = own.compactMap { Int($0.split(separator: " ")[1]) }
+                #expect(numbers == Array(0..<50))
+            }
+        }
+    }
+
+    @Test func linksAndFoldersAreRefused() async throws {
+        try await withFolder { folder in
+            try FileManager.default.createSymbolicLink(
+                atPath: folder + "/link", withDestinationPath: folder + "/other")
+            #expect(throws: FileFault.self) { _ = try AppendedFile(path: folder + "/link") }
+            #expect(throws: FileFault.self) { _ = try AppendedFile(path: folder) }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/other"))
+        }
+    }
+
+    @Test func renamingWhatIsNotThereDoesNothing() async throws {
+        try await withFolder { folder in
+            try AppendedFile.rename(folder + "/none", to: folder + "/new")
+            #expect(!FileManager.default.fileExists(atPath: folder + "/new"))
+        }
+    }
+}
