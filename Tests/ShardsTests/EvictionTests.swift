@@ -113,7 +113,10 @@ private final class Town {
         #expect(town.isAwake(models[0]) && town.isAwake(models[1]))
         var settings = town.fleet.settings
         settings.memory = MemoryUse(anonymous: 75 * Town.mebibyte, mapped: .max)
-        settings.rules = [try #require(ModelRule(match: "model-0", isPinned: true))]
+        var rule = ModelRule()
+        rule.match = "model-0"
+        rule.isPinned = true
+        settings.rules = [rule]
         settings.loadsWarn = 3
         town.fleet.apply(MemoryWishes(settings))
         #expect(town.isAwake(models[0]) && town.isAwake(models[1]), "nobody is thrown out for it")
