@@ -198,7 +198,11 @@ let package = Package(
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests(
             "GatewayTests",
-            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
+            [
+                "Gateway", "Admission", "Contract", "Catalogue", "Shards", "Files", "Usage", grdb,
+                nio,
+                posix, logging,
+            ]),
         tests(
             "SluiceClientTests",
             [
