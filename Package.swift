@@ -196,9 +196,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "Contract", "Catalogue", "JSONDoor", "Shards", "Files", "TLS", nio, posix,
-                embedded,
-                logging,
+                "Gateway", "Admission", "Contract", "Catalogue", "JSONDoor", "Outside", "Shards",
+                "Files", "TLS", "Usage", grdb, nio, posix, embedded, logging,
             ]),
         tests(
             "SluiceClientTests",

@@ -1,16 +1,16 @@
 // Takes what the plans' desk has counted to the ledger, twice a second, and tells the desk the time on the wall. A disk that
 // is full or slow holds up nobody: counts wait, bounded, and the operator is warned.
 
-import Admission
-import Contract
+package import Admission
+package import Contract
 import Foundation
-import Logging
+package import Logging
 import NIOPosix
 import ServiceLifecycle
 import Synchronization
 import Usage
 
-final class UsageKeeper: Service {
+package final class UsageKeeper: Service {
     private struct State {
         var book: UsageBook
         var isFailing = false
@@ -35,7 +35,7 @@ final class UsageKeeper: Service {
     }
 
     /// Opens the ledger and tells the desk what was used so far. Blocks; at start only.
-    static func open(
+    package static func open(
         _ path: String, desk: PlanDesk, logger: Logger
     ) throws(GatewayError) -> UsageKeeper {
         let wall = now()
@@ -61,7 +61,7 @@ final class UsageKeeper: Service {
 
     private static func now() -> Int64 { Int64(Date().timeIntervalSince1970) }
 
-    func run() async throws {
+    package func run() async throws {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 while !Task.isCancelled {
@@ -75,6 +75,12 @@ final class UsageKeeper: Service {
                 }
             }
         }
+    }
+
+    /// One round by hand, for those who stand in for `run`. True when nothing waits any more.
+    package func flush() async -> Bool {
+        if let batch = next() { await write(batch) }
+        return state.withLock { $0.book.isEmpty }
     }
 
     private func next() -> UsageBook.Batch? {
@@ -117,7 +123,7 @@ final class UsageKeeper: Service {
     }
 
     /// Writes what is left. After the last call has ended, and `run` has returned.
-    func close() async {
+    package func close() async {
         while let batch = next() {
             await write(batch)
             if state.withLock({ $0.isFailing }) { break }
