@@ -45,7 +45,7 @@ extension Journey {
         case .modelControl:
             try control(question.control, version: version)
         case .modelAccount:
-            end(.success(try account(version: version)))
+            end(.success(try account(version: version, for: credential)))
         case .modelAlias:
             try moveAlias(question.aliasMove)
         case .healthWatch:
