@@ -13,11 +13,16 @@ package struct AdmissionLimits: Sendable, Equatable {
     package var failureTime = Nanoseconds.milliseconds(250)
 
     // How much is remembered
-    package var activeEntries = 16_384
-    package var activeBytes = 16 << 20
-    package var inactiveEntries = 16_384
+    package var activeBytes = 64 << 20
+    package var inactiveBytes = 8 << 20
 
     // How much is asked
+    /// Look-ups of unknown tokens from one address; nil: as many as come.
+    package var lookupsPerAddress: Rate? = Rate(20, per: .seconds(1), burst: 100)
+    /// Look-ups of unknown tokens, all together; nil: as many as come.
+    package var lookupsInAll: Rate? = Rate(500, per: .seconds(1))
+    /// Addresses that are told apart.
+    package var lookupAddresses = 16_384
     /// One look-up, from its start to its answer.
     package var lookupTime = Nanoseconds.seconds(2)
     /// Look-ups at a time.

@@ -19,18 +19,18 @@ package enum Recognition: Sendable {
 package final class Gatekeeper: Sendable {
     private struct State {
         var cache: IdentityCache<Inquiry>
-        var policy: ScopePolicy
+        var choice: IssuerChoice
     }
 
-    private let choice: IssuerChoice
     private let limits: AdmissionLimits
     private let key: [UInt8]
     private let clock: @Sendable () -> Instant
     private let pause: @Sendable (Nanoseconds) async throws -> Void
+    private let observer: (any GateObserver)?
     private let unknownModel: @Sendable (String) -> CallFailure
     private let house: SlotCounter
     package let plans: PlanDesk
-    private let generation = Atomic<UInt64>(0)
+    private let generation = Atomic<UInt64>(1)
     private let inquiries = Atomic<UInt64>(0)
     private let state: Mutex<State>
     private let lookups: AsyncStream<Lookup>
@@ -44,15 +44,17 @@ package final class Gatekeeper: Sendable {
     ///     model answers the same.
     ///   - clock: read only around a look-up, never on the path of a call.
     package init(
-        issuers: [TrustedIssuer], policy: ScopePolicy, limits: AdmissionLimits = AdmissionLimits(),
+        issuers: [TrustedIssuer], policy: AccessPolicy, limits: AdmissionLimits = AdmissionLimits(),
         key: [UInt8] = Cryptography.randomBytes(32), plans: PlanDesk? = nil,
+        observer: (any GateObserver)? = nil,
         unknownModel: @escaping @Sendable (String) -> CallFailure,
         clock: @escaping @Sendable () -> Instant = { Instant.now() },
         pause: @escaping @Sendable (Nanoseconds) async throws -> Void = {
             try await Task.sleep(for: .nanoseconds(Int64(clamping: $0.count)))
         }
     ) throws(GatewayError) {
-        choice = try IssuerChoice(issuers)
+        let choice = try IssuerChoice(issuers)
+        self.observer = observer
         self.limits = limits
         self.key = key
         self.clock = clock
@@ -61,7 +63,9 @@ package final class Gatekeeper: Sendable {
         house = SlotCounter(maximum: limits.calls)
         let plans = plans ?? PlanDesk(limits: limits)
         self.plans = plans
-        state = Mutex(State(cache: IdentityCache(limits: limits, plans: plans), policy: policy))
+        state = Mutex(
+            State(
+                cache: IdentityCache(limits: limits, policy: policy, plans: plans), choice: choice))
         (lookups, begin) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
 
@@ -71,38 +75,73 @@ package final class Gatekeeper: Sendable {
     /// `eventLoop`: with the credential, or with a failure (DEADLINE_EXCEEDED at `deadline`).
     ///
     /// A credential from `done` may be used for what waited for it even when it is no longer fresh.
+    ///
+    /// Without a token the session's certificate says who it is, when `auth.certificates` knows it; a token counts more.
+    /// - Parameter need: the call it is for: `auth.max_ttl_by_scope` may want a younger answer.
     package func identify(
-        _ token: Secret?, peer: Peer, now: Instant, deadline: Instant,
+        _ token: Secret?, peer: Peer, need: CallNeed? = nil, now: Instant, deadline: Instant,
         on eventLoop: any EventLoop, done: @escaping Inquiry.Done
     ) -> Recognition {
         guard let token, !token.isEmpty else {
-            return .refused(
-                CallFailure(
-                    .unauthenticated, .tokenMissing, "this gateway asks for a bearer token",
-                    notStarted: true))
+            let certified = state.withLock {
+                $0.cache.certified(peer.certificateSubject, now: now)
+            }
+            return certified.map { .known($0) } ?? .refused(Self.noToken)
         }
-        let keyed: (CacheKey, Int)?
+        let found: Shown?
         do throws(CallFailure) {
-            keyed = try cacheKey(of: token, peer: peer)
+            found = try shown(token, peer: peer, need: need)
         } catch {
             return .refused(error)
         }
-        guard let (key, issuer) = keyed else { return .refused(Self.noIssuer) }
+        guard let shown = found else { return .refused(Self.noIssuer) }
+        if let known = state.withLock({ $0.cache.recall(shown, now: now) }) {
+            return recognition(known, shown, peer)
+        }
         let id = inquiries.add(1, ordering: .relaxed).newValue
-        let inquiry = Inquiry(key: key, id: id, peer: peer, eventLoop: eventLoop, done: done)
+        let inquiry = Inquiry(key: shown.key, id: id, eventLoop: eventLoop, done: done) {
+            [self] credential in present(credential, to: peer, need: need)
+        }
         let asked = state.withLock {
-            $0.cache.ask(key, token: token, issuer: issuer, waiter: inquiry, id: id, now: now)
+            $0.cache.ask(shown, waiter: inquiry, id: id, now: now)
         }
+        guard case .waits(let start) = asked else { return recognition(asked, shown, peer) }
+        inquiry.arm(deadline: deadline) { self.overdue(inquiry) }
+        if let start { begin.yield(start) }
+        return .asked(inquiry)
+    }
+
+    private func recognition(_ asked: Asked, _ shown: Shown, _ peer: Peer) -> Recognition {
         switch asked {
-        case .known(let credential):
-            return credential.isBound(to: peer.certificateDigest)
-                ? .known(credential) : .refused(Self.boundElsewhere)
+        case .waits: preconditionFailure("who waits has been taken in")
         case .refused(let failure): return .refused(failure)
-        case .waits(let start):
-            inquiry.arm(deadline: deadline) { self.overdue(inquiry) }
-            if let start { begin.yield(start) }
-            return .asked(inquiry)
+        case .known(let credential, let refresh):
+            if let refresh { begin.yield(refresh) }
+            if credential.isStale { observer?.staleAnswer(from: shown.issuer.name) }
+            switch present(credential, to: peer, need: shown.need) {
+            case .success(let credential): return .known(credential)
+            case .failure(let failure): return .refused(failure)
+            }
         }
+    }
+
+    /// The credential as this session may use it.
+    private func present(
+        _ credential: Credential, to peer: Peer, need: CallNeed?
+    ) -> Result<Credential, CallFailure> {
+        guard credential.isBound(to: peer.certificateDigest) else {
+            return .failure(Self.boundElsewhere)
+        }
+        if credential.isStale, let need, credential.ages.ageMax(need) != nil {
+            return .failure(Self.tooOld(credential.identity.issuer))
+        }
+        guard credential.grants.looksAtCertificate, !peer.certificateSubject.isEmpty else {
+            return .success(credential)
+        }
+        return .success(
+            state.withLock {
+                $0.cache.judged(credential, certificate: peer.certificateSubject)
+            })
     }
 
     /// The caller that waited has gone. Its `done` is not called any more.
@@ -111,9 +150,16 @@ package final class Gatekeeper: Sendable {
         _ = state.withLock { $0.cache.leave(inquiry.key, id: inquiry.id) }
     }
 
-    /// True while the credential may be used without asking the issuer again.
-    package func isFresh(_ credential: Credential, now: Instant) -> Bool {
-        now < credential.freshUntil && credential.generation == generation.load(ordering: .relaxed)
+    /// True while the credential may be used without ``identify(_:peer:need:now:deadline:on:done:)``. Once in a
+    /// credential's life it says no early: who identifies then is answered at once and has the answer refreshed.
+    package func isFresh(
+        _ credential: Credential, need: CallNeed? = nil, now: Instant
+    ) -> Bool {
+        guard now < credential.freshUntil, !credential.isWithdrawn,
+            credential.generation == generation.load(ordering: .relaxed),
+            credential.isYoung(for: need, now: now)
+        else { return false }
+        return now < credential.refreshAt || !credential.claimRefresh()
     }
 
     // MARK: May they
@@ -135,13 +181,21 @@ package final class Gatekeeper: Sendable {
             throw CallFailure(
                 .unauthenticated, .tokenExpired, "the token has expired", notStarted: true)
         }
+        let plan: String
         switch credential.grants.judge(method, model: model) {
-        case .allowed: break
-        case .hidden: throw unknownModel(model)
+        case .allowed(_, let named): plan = named
+        case .hidden(let rule):
+            var failure = unknownModel(model)
+            failure.rule = rule
+            throw failure
         case .missing(let scope):
+            let what =
+                scope.isEmpty
+                ? "this gateway's policy has no rule for this caller"
+                : "the token lacks the scope \(scope)"
             throw CallFailure(
-                .permissionDenied, .scopeMissing, "the token lacks the scope \(scope)",
-                notStarted: true)
+                .permissionDenied, .scopeMissing, what, notStarted: true,
+                rule: credential.grants.scene)
         }
         guard house.take() else {
             throw Self.tooManyCalls(limits.calls, "in all", "calls")
@@ -151,9 +205,8 @@ package final class Gatekeeper: Sendable {
             throw Self.tooManyCalls(limits.callsPerClient, "of this client", "calls_per_client")
         }
         do throws(CallFailure) {
-            // The policy's plan goes here.
             let ticket = try plans.enter(
-                credential.account, plan: "", model: counted, bytes: bytes, wish: wish, now: now)
+                credential.account, plan: plan, model: counted, bytes: bytes, wish: wish, now: now)
             return Pass(credential: credential, house: house, ticket: ticket)
         } catch {
             credential.account.giveBack()
@@ -179,23 +232,6 @@ package final class Gatekeeper: Sendable {
             group.cancelAll()
         }
     }
-
-    /// Takes a new policy and forgets every answer: credentials made before are no longer fresh.
-    package func reload(policy: ScopePolicy) {
-        state.withLock {
-            $0.policy = policy
-            $0.cache.forgetEverything()
-            generation.store($0.cache.generation, ordering: .relaxed)
-        }
-    }
-
-    /// Forgets every answer, for example after a revocation that must work at once.
-    package func forgetEverything() {
-        state.withLock {
-            $0.cache.forgetEverything()
-            generation.store($0.cache.generation, ordering: .relaxed)
-        }
-    }
 }
 
 // MARK: Look-ups
@@ -205,7 +241,11 @@ extension Gatekeeper {
     private func perform(_ first: Lookup) async {
         var next: Lookup? = first
         while let lookup = next {
-            await look(up: lookup)
+            let now = clock()
+            switch state.withLock({ $0.cache.begin(lookup, now: now) }) {
+            case .go(let lookup): await look(up: lookup)
+            case .refused(let settlement): tell(settlement, lookup.issuer)
+            }
             next = state.withLock { $0.cache.finished(lookup) }
         }
     }
@@ -238,33 +278,36 @@ extension Gatekeeper {
 
     private func verify(_ lookup: Lookup) async -> Verified {
         do throws(CallFailure) {
-            return .verdict(try await choice.issuers[lookup.issuer].verifier.verify(lookup.token))
+            return .verdict(try await lookup.issuer.verifier.verify(lookup.token))
         } catch {
             return .failure(error)
         }
     }
 
     private func settle(_ lookup: Lookup, _ verified: Verified, started: Instant) {
-        let issuer = choice.issuers[lookup.issuer]
-        let now = clock()
-        let settlement = state.withLock { state in
-            let outcome: LookupOutcome
+        let late = CallFailure(
+            .unavailable, .issuerUnavailable,
+            "the issuer '\(lookup.issuer.name)' did not answer in \(limits.lookupTime)")
+        let outcome: LookupOutcome =
             switch verified {
-            case .verdict(.active(var identity)):
-                identity.issuer = issuer.name
-                let grants = state.policy.grants(
-                    for: identity.scopes, vocabulary: issuer.vocabulary)
-                outcome = .active(identity, grants, maxTTL: issuer.maxTTL)
-            case .verdict(.inactive): outcome = .inactive
-            case .verdict(.expired): outcome = .expired
-            case .failure(let failure): outcome = .failed(failure)
-            case .overdue, .stopped:
-                outcome = .failed(
-                    CallFailure(
-                        .unavailable, .issuerUnavailable,
-                        "the issuer '\(issuer.name)' did not answer in \(limits.lookupTime)"))
+            case .verdict(.active(let identity)): .active(identity)
+            case .verdict(.inactive): .inactive
+            case .verdict(.expired): .expired
+            case .failure(let failure): .failed(failure)
+            case .overdue: .failed(late)
+            case .stopped: .notAsked(late)
             }
-            return state.cache.settle(lookup, outcome, started: started, now: now)
+        let now = clock()
+        let settlement = state.withLock {
+            $0.cache.settle(lookup, outcome, started: started, now: now)
+        }
+        tell(settlement, lookup.issuer)
+    }
+
+    private func tell(_ settlement: Settlement<Inquiry>, _ issuer: TrustedIssuer) {
+        if let phase = settlement.breaker { observer?.breaker(of: issuer.name, became: phase) }
+        if case .success(let credential) = settlement.result, credential.isStale {
+            observer?.staleAnswer(from: issuer.name)
         }
         for inquiry in settlement.waiters { inquiry.settle(settlement.result) }
     }
@@ -278,26 +321,25 @@ extension Gatekeeper {
                     notStarted: true)))
     }
 
-    /// The key over issuer, settings generation and token, and the issuer to ask; nil when no issuer is meant.
-    private func cacheKey(of token: Secret, peer: Peer) throws(CallFailure) -> (CacheKey, Int)? {
+    /// The token under the key of its issuer; nil when no issuer is meant.
+    private func shown(
+        _ token: Secret, peer: Peer, need: CallNeed?
+    ) throws(CallFailure) -> Shown? {
+        let choice = state.withLock { $0.choice }
         // A closure cannot throw a typed error through `reveal`, so the verdict comes out as a value.
-        let found: (isToken: Bool, key: (CacheKey, Int)?) = token.reveal { bytes in
+        let found: (isToken: Bool, shown: Shown?) = token.reveal { bytes in
             guard TokenSyntax.isToken(bytes, lengthMax: limits.tokenBytes) else {
                 return (false, nil)
             }
-            guard let issuer = choice.index(token: bytes, serverName: peer.serverName) else {
+            guard let index = choice.index(token: bytes, serverName: peer.serverName) else {
                 return (true, nil)
             }
-            var message = Array(choice.issuers[issuer].name.utf8)
-            message.append(0)
-            let generation = generation.load(ordering: .relaxed)
-            for shift in stride(from: 56, through: 0, by: -8) {
-                message.append(UInt8(truncatingIfNeeded: generation >> UInt64(shift)))
-            }
-            message.append(contentsOf: bytes)
+            let issuer = choice.issuers[index]
             return (
                 true,
-                (CacheKey(digest: Cryptography.hmacSHA256(key: key, message: message)), issuer)
+                Shown(
+                    key: cacheKey(bytes, issuer: issuer.name), token: token, issuer: issuer,
+                    address: peer.address, need: need)
             )
         }
         guard found.isToken else {
@@ -307,7 +349,102 @@ extension Gatekeeper {
                     + "characters of RFC 6750 are allowed (limit token_bytes)",
                 notStarted: true)
         }
-        return found.key
+        return found.shown
+    }
+
+    /// The same token of two issuers is two things.
+    private func cacheKey(_ token: [UInt8], issuer: String) -> CacheKey {
+        var message = Array(issuer.utf8)
+        message.append(0)
+        message.append(contentsOf: token)
+        return CacheKey(digest: Cryptography.hmacSHA256(key: key, message: message))
+    }
+}
+
+// MARK: Changes while it runs
+
+extension Gatekeeper {
+    /// Takes a new policy. Everybody is judged anew by what the issuers have said; none is asked again.
+    package func reload(policy: AccessPolicy) {
+        state.withLock {
+            $0.cache.adopt(policy)
+            generation.store($0.cache.generation, ordering: .relaxed)
+        }
+    }
+
+    /// Takes other issuers. One that is given as it was keeps its answers; the tokens of others are asked about again.
+    /// Throws CONFIGURATION, and changes nothing, when two could be meant by the same token.
+    package func reload(issuers: [TrustedIssuer]) throws(GatewayError) {
+        let choice = try IssuerChoice(issuers)
+        state.withLock {
+            $0.choice = choice
+            $0.cache.adopt(issuers: issuers)
+            generation.store($0.cache.generation, ordering: .relaxed)
+        }
+    }
+
+    /// Forgets what issuers have said: the next use of each token asks again. Returns how many answers were forgotten.
+    /// Takes the lock for one part of the cache at a time.
+    @discardableResult
+    package func purge(_ selector: PurgeSelector) -> Int {
+        state.withLock { $0.cache.beginPurge() }
+        var count = 0
+        switch selector {
+        case .token(let token):
+            let names = state.withLock { $0.choice.issuers.map(\.name) }
+            let keys = token.reveal { bytes in names.map { cacheKey(bytes, issuer: $0) } }
+            for key in keys where state.withLock({ $0.cache.purge(key) }) { count += 1 }
+        case .subject(let subject): count = purge { $0.subject == subject }
+        case .client(let client): count = purge { $0.client == client }
+        case .everything: count = purge { _ in true }
+        }
+        state.withLock {
+            $0.cache.endPurge()
+            generation.store($0.cache.generation, ordering: .relaxed)
+        }
+        return count
+    }
+
+    private func purge(_ matches: @Sendable (Identity) -> Bool) -> Int {
+        var count = 0
+        for part in 0..<state.withLock({ $0.cache.partCount }) {
+            // Let go of after the lock.
+            let removed = state.withLock { $0.cache.purge(part: part, where: matches) }
+            count += removed.count
+        }
+        return count
+    }
+
+    /// Forgets every answer, for example after a revocation that must work at once.
+    package func forgetEverything() { purge(.everything) }
+
+    /// Whether a call would be let in, and which rule and scope say so. Admits nothing.
+    package func explain(
+        _ credential: Credential, method: Method, model: String
+    ) -> AccessExplanation {
+        let policy = state.withLock { $0.cache.policy }
+        return policy.explain(
+            credential.identity, vocabulary: credential.facts.vocabulary,
+            grants: credential.grants, method: method, model: model)
+    }
+
+    package var statistics: GateStatistics {
+        state.withLock { state in
+            var statistics = GateStatistics()
+            statistics.counts = state.cache.counts
+            statistics.activeEntries = state.cache.activeCount
+            statistics.activeBytes = state.cache.activeBytes
+            statistics.inactiveEntries = state.cache.inactiveCount
+            statistics.inactiveBytes = state.cache.inactiveBytes
+            statistics.lookupsInProgress = state.cache.runningLookups
+            statistics.lookupsQueued = state.cache.queuedLookups
+            statistics.waiters = state.cache.waiterCount
+            for issuer in state.choice.issuers {
+                statistics.breakers[issuer.name] =
+                    state.cache.breakers[issuer.opening]?.phase ?? .closed
+            }
+            return statistics
+        }
     }
 }
 
@@ -318,6 +455,19 @@ extension Gatekeeper {
         CallFailure(
             .unauthenticated, .tokenInactive,
             "the token is bound to a client certificate which this session does not have",
+            notStarted: true)
+    }
+
+    private static func tooOld(_ issuer: String) -> CallFailure {
+        CallFailure(
+            .unavailable, .issuerUnavailable,
+            "the issuer '\(issuer)' gave no answer, and this call needs one of now",
+            notStarted: true, retryAfter: .seconds(1))
+    }
+
+    private static var noToken: CallFailure {
+        CallFailure(
+            .unauthenticated, .tokenMissing, "this gateway asks for a bearer token",
             notStarted: true)
     }
 

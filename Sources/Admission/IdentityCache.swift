@@ -2,30 +2,56 @@
 // decisions out. It knows no clock, no lock and no event loop.
 
 package import Contract
-private import NIOCore
+import NIOCore
+
+/// A token as it is shown.
+package struct Shown: Sendable {
+    package var key: CacheKey
+    package var token: Secret
+    package var issuer: TrustedIssuer
+    /// The numeric address it came from.
+    package var address: String
+    package var need: CallNeed?
+
+    package init(
+        key: CacheKey, token: Secret, issuer: TrustedIssuer, address: String, need: CallNeed? = nil
+    ) {
+        self.key = key
+        self.token = token
+        self.issuer = issuer
+        self.address = address
+        self.need = need
+    }
+}
 
 /// One question to an issuer that shall be asked now.
 package struct Lookup: Sendable {
     package var key: CacheKey
     package var token: Secret
-    /// Index of the issuer in the settings.
-    package var issuer: Int
-    package var generation: UInt64
-    /// The token was active before: its look-ups have slots of their own.
+    package var issuer: TrustedIssuer
+    /// Purges before it began.
+    package var purges: UInt64
+    /// The token was active before: its look-ups have slots of their own and no budget.
     package var known: Bool
+    /// Where the budget was taken from.
+    var address: String
+    var isProbe = false
 }
 
 /// What came of a look-up.
 package enum LookupOutcome: Sendable {
-    case active(Identity, Grants, maxTTL: Nanoseconds)
+    case active(Identity)
     case inactive
     case expired
     case failed(CallFailure)
+    /// Nobody was asked: says nothing about the issuer.
+    case notAsked(CallFailure)
 }
 
 /// What the gate does with a token that was just shown.
 package enum Asked {
-    case known(Credential)
+    /// When `refresh` is there, that look-up must be performed in the background.
+    case known(Credential, refresh: Lookup?)
     case refused(CallFailure)
     /// The waiter was taken in; when `start` is there, that look-up must be performed.
     case waits(start: Lookup?)
@@ -35,88 +61,143 @@ package enum Asked {
 package struct Settlement<Waiter> {
     package var waiters: [Waiter]
     package var result: Result<Credential, CallFailure>
+    /// The issuer's breaker when it changed.
+    package var breaker: Breaker.Phase?
 }
 
 /// The identity cache (SECURITY.md, Tokens). Active and inactive answers live in segments of their own, so a
 /// flood of random tokens never evicts a known one. One look-up per token at a time, however many wait.
-///
-/// A flight is *queued* (in a queue, no look-up started; exits: started, or dropped when nobody waits) or
-/// *started* (exit: `settle`).
 package struct IdentityCache<Waiter> {
-    private struct Flight {
+    /// *queued* (in a queue, no look-up started; exits: started, or dropped when nobody waits) or *started* (exit:
+    /// `settle`).
+    struct Flight {
         var lookup: Lookup
         var waiters: [UInt64: Waiter] = [:]
         var started: Bool
+        var isRefresh = false
     }
 
-    private enum Refusal {
+    /// A failure on the heap: it is rare, and the segment's entries stay small.
+    final class KeptFailure: Sendable {
+        let failure: CallFailure
+        init(_ failure: CallFailure) { self.failure = failure }
+    }
+
+    enum Refusal {
         case inactive
         case expired
-        case failed(CallFailure)
+        case failed(KeptFailure)
     }
 
-    private let limits: AdmissionLimits
-    private var active: RecentlyUsed<Credential>
-    private var inactive: RecentlyUsed<(refusal: Refusal, until: Instant)>
-    private var flights: [CacheKey: Flight] = [:]
-    private var queuedKnown = CircularBuffer<CacheKey>()
-    private var queuedUnknown = CircularBuffer<CacheKey>()
-    private var runningKnown = 0
-    private var runningUnknown = 0
-    private let plans: PlanDesk
-    private var stopped = false
-    package private(set) var waiterCount = 0
-    package private(set) var generation: UInt64 = 0
+    struct Negative {
+        var refusal: Refusal
+        var until: Instant
+    }
 
-    package init(limits: AdmissionLimits, plans: PlanDesk? = nil) {
+    let limits: AdmissionLimits
+    package private(set) var policy: AccessPolicy
+    var active: Segment<Credential>
+    var inactive: Segment<Negative>
+    var flights: [CacheKey: Flight] = [:]
+    var queuedKnown = CircularBuffer<CacheKey>()
+    var queuedUnknown = CircularBuffer<CacheKey>()
+    var runningKnown = 0
+    var runningUnknown = 0
+    var breakers: [UInt64: Breaker] = [:]
+    var budget: LookupBudget
+    let plans: PlanDesk
+    var stopped = false
+    package internal(set) var counts = GateStatistics.Counts()
+    package internal(set) var waiterCount = 0
+    /// Credentials of another generation are judged anew before they are used.
+    package internal(set) var generation: UInt64 = 1
+    var purges: UInt64 = 0
+
+    package init(
+        limits: AdmissionLimits, policy: AccessPolicy = AccessPolicy(), plans: PlanDesk? = nil
+    ) {
         self.limits = limits
+        self.policy = policy
         self.plans = plans ?? PlanDesk(limits: limits)
-        active = RecentlyUsed(entriesMax: limits.activeEntries, bytesMax: limits.activeBytes)
-        inactive = RecentlyUsed(entriesMax: limits.inactiveEntries)
+        active = Segment(bytesMax: limits.activeBytes)
+        inactive = Segment(bytesMax: limits.inactiveBytes)
+        budget = LookupBudget(
+            perAddress: limits.lookupsPerAddress, inAll: limits.lookupsInAll,
+            addressesMax: limits.lookupAddresses)
     }
 
     package var activeCount: Int { active.count }
     package var activeBytes: Int { active.bytes }
     package var inactiveCount: Int { inactive.count }
+    package var inactiveBytes: Int { inactive.bytes }
     package var runningLookups: Int { runningKnown + runningUnknown }
     package var queuedLookups: Int { queuedKnown.count + queuedUnknown.count }
     package var accountCount: Int { plans.tenantCount }
 
     // MARK: A token is shown
 
+    /// Answers from memory; nil when the issuer must be asked.
+    package mutating func recall(_ shown: Shown, now: Instant) -> Asked? {
+        let previous = active.use(shown.key)
+        if let previous, previous.facts.opening == shown.issuer.opening,
+            now < previous.freshUntil, previous.isYoung(for: shown.need, now: now)
+        {
+            counts.hits += 1
+            let credential = current(previous, shown.key)
+            return .known(credential, refresh: refresh(credential, shown, now: now))
+        }
+        if let negative = inactive.use(shown.key) {
+            if now < negative.until {
+                if case .failed(let kept) = negative.refusal,
+                    let stale = stale(
+                        previous, shown.issuer, kept.failure, need: shown.need, now: now)
+                {
+                    return .known(stale, refresh: nil)
+                }
+                counts.negativeHits += 1
+                return .refused(Self.failure(of: negative.refusal))
+            }
+            inactive.remove(shown.key)
+        }
+        if flights[shown.key] == nil,
+            let wait = breakers[shown.issuer.opening]?.refusal(at: now)
+        {
+            let failure = Self.unreachable(shown.issuer, wait)
+            if let stale = stale(previous, shown.issuer, failure, need: shown.need, now: now) {
+                return .known(stale, refresh: nil)
+            }
+            counts.refusedByBreaker += 1
+            return .refused(failure)
+        }
+        return nil
+    }
+
     /// Answers from memory, or takes the waiter in.
     package mutating func ask(
-        _ key: CacheKey, token: Secret, issuer: Int, waiter: Waiter, id: UInt64, now: Instant
+        _ shown: Shown, waiter: Waiter, id: UInt64, now: Instant
     ) -> Asked {
-        let previous = active.use(key)
-        if let previous, now < previous.freshUntil { return .known(previous) }
-        if let negative = inactive.use(key) {
-            if now < negative.until { return .refused(Self.failure(of: negative.refusal)) }
-            inactive.remove(key)
-        }
+        if let known = recall(shown, now: now) { return known }
         guard !stopped else { return .refused(Self.stopping) }
         guard waiterCount < limits.waiters else {
+            counts.refusedByQueue += 1
             return .refused(Self.crowded("callers wait", limits.waiters, "waiters"))
         }
-        if flights[key] != nil {
-            flights[key]?.waiters[id] = waiter
+        if flights[shown.key] != nil {
+            flights[shown.key]?.waiters[id] = waiter
             waiterCount += 1
             return .waits(start: nil)
         }
-        let lookup = Lookup(
-            key: key, token: token, issuer: issuer, generation: generation, known: previous != nil)
-        let starts = hasRoom(known: lookup.known)
-        guard starts || queueLength(known: lookup.known) < limits.queuedLookups else {
+        let known = active.contains(shown.key)
+        guard hasRoom(known: known) || queueLength(known: known) < limits.queuedLookups else {
+            counts.refusedByQueue += 1
             return .refused(Self.crowded("look-ups wait", limits.queuedLookups, "queued_lookups"))
         }
-        waiterCount += 1
-        flights[key] = Flight(lookup: lookup, waiters: [id: waiter], started: starts)
-        if starts {
-            countRunning(lookup.known, by: 1)
-            return .waits(start: lookup)
+        let block = LookupBudget.block(of: shown.address)
+        if !known, let refusal = budget.take(block, at: now) {
+            return .refused(failure(of: refusal))
         }
-        if lookup.known { queuedKnown.append(key) } else { queuedUnknown.append(key) }
-        return .waits(start: nil)
+        waiterCount += 1
+        return .waits(start: fly(shown, block, known: known, waiters: [id: waiter]))
     }
 
     /// A waiter lost patience or interest. The look-up goes on for the others and for the cache.
@@ -126,6 +207,16 @@ package struct IdentityCache<Waiter> {
         return waiter
     }
 
+    /// Who shows this certificate and no token, or nil when it means nobody.
+    package mutating func certified(_ subject: String, now: Instant) -> Credential? {
+        guard let identity = policy.identity(certificate: subject) else { return nil }
+        let facts = Facts(
+            identity: identity, vocabulary: .local, opening: 0, askedAt: now,
+            freshUntil: Instant(nanoseconds: .max), validUntil: nil)
+        return judge(
+            facts, account: plans.tenant(of: identity, now: now), certificate: subject)
+    }
+
     // MARK: An issuer has answered
 
     /// Remembers the answer and says who gets it. `started` is when the issuer was asked: a revocation is
@@ -133,54 +224,52 @@ package struct IdentityCache<Waiter> {
     package mutating func settle(
         _ lookup: Lookup, _ outcome: LookupOutcome, started: Instant, now: Instant
     ) -> Settlement<Waiter> {
+        let phase = note(outcome, of: lookup, now: now)
         let result: Result<Credential, CallFailure>
-        let current = lookup.generation == generation
         switch outcome {
-        case .active(let identity, let grants, let maxTTL):
-            let credential = makeCredential(
-                identity, grants, maxTTL: maxTTL, generation: lookup.generation, started: started,
-                now: now)
-            if current { active.insert(credential, for: lookup.key, bytes: credential.byteCount) }
+        case .active(let identity):
+            if !lookup.known { budget.giveBack(lookup.address) }
+            let credential = makeCredential(identity, lookup, started: started, now: now)
+            if lookup.purges == purges {
+                active.insert(credential, for: lookup.key, bytes: credential.byteCount)
+                inactive.remove(lookup.key)
+            }
             result = .success(credential)
-        case .inactive:
-            let validUntil = active.use(lookup.key)?.validUntil
-            let isOver = validUntil.map { $0 <= now } ?? false
+        case .inactive, .expired:
+            let previous = active.remove(lookup.key)
+            previous?.withdraw()
+            var isOver = previous?.validUntil.map { $0 <= now } ?? false
+            if case .expired = outcome { isOver = true }
             result = refuse(lookup, isOver ? .expired : .inactive, for: limits.negativeTime, now)
-            active.remove(lookup.key)
-        case .expired:
-            result = refuse(lookup, .expired, for: limits.negativeTime, now)
-            active.remove(lookup.key)
-        case .failed(var failure):
-            // The old answer stays only to mark the token as known: it is not fresh, so nobody gets it.
+        case .failed(var failure), .notAsked(var failure):
+            // The old answer stays to mark the token as known; only an issuer with `stale` lets it be used.
             failure.notStarted = true
             failure.retryAfter = failure.retryAfter ?? .seconds(1)
-            result = refuse(lookup, .failed(failure), for: limits.failureTime, now)
+            let refused = refuse(
+                lookup, .failed(KeptFailure(failure)), for: limits.failureTime, now)
+            let previous = active.use(lookup.key)
+            result =
+                stale(previous, lookup.issuer, failure, need: nil, now: now).map { .success($0) }
+                ?? refused
         }
         let waiters = flights.removeValue(forKey: lookup.key).map { Array($0.waiters.values) } ?? []
         waiterCount -= waiters.count
-        return Settlement(waiters: waiters, result: result)
-    }
-
-    /// The slot of a look-up is free again, which may be later than its answer (a verifier that ignores its
-    /// deadline keeps its slot). Returns the next look-up to perform.
-    package mutating func finished(_ lookup: Lookup) -> Lookup? {
-        countRunning(lookup.known, by: -1)
-        while hasRoom(known: true), let key = queuedKnown.popFirst() {
-            if let next = take(key) { return next }
-        }
-        while hasRoom(known: false), let key = queuedUnknown.popFirst() {
-            if let next = take(key) { return next }
-        }
-        return nil
+        return Settlement(waiters: waiters, result: result, breaker: phase)
     }
 
     // MARK: Wider events
 
-    /// Forgets every answer; look-ups under way answer their waiters and are not remembered.
-    package mutating func forgetEverything() {
+    /// Takes a new policy: everybody is judged anew by what the issuers have said already.
+    package mutating func adopt(_ policy: AccessPolicy) {
+        self.policy = policy
         generation += 1
-        active.removeAll()
-        inactive.removeAll()
+    }
+
+    /// Issuers were closed and opened: answers of those that are gone lapse, their tokens stay known.
+    package mutating func adopt(issuers: [TrustedIssuer]) {
+        let kept = Set(issuers.map(\.opening))
+        breakers = breakers.filter { kept.contains($0.key) }
+        generation += 1
     }
 
     /// Asks nobody any more. Returns everybody who waits.
@@ -191,79 +280,6 @@ package struct IdentityCache<Waiter> {
         queuedKnown.removeAll()
         queuedUnknown.removeAll()
         waiterCount = 0
-        return Settlement(waiters: waiters, result: .failure(Self.stopping))
-    }
-
-    // MARK: Leaves
-
-    private func hasRoom(known: Bool) -> Bool {
-        guard runningLookups < limits.lookups else { return false }
-        return known || runningUnknown < max(1, limits.lookups - limits.lookupsForKnown)
-    }
-
-    private func queueLength(known: Bool) -> Int {
-        known ? queuedKnown.count : queuedUnknown.count
-    }
-
-    private mutating func countRunning(_ known: Bool, by difference: Int) {
-        if known { runningKnown += difference } else { runningUnknown += difference }
-    }
-
-    /// The queued flight as a started one; nil when everybody who waited for it has left.
-    private mutating func take(_ key: CacheKey) -> Lookup? {
-        guard var flight = flights[key], !flight.started else { return nil }
-        guard !flight.waiters.isEmpty else {
-            flights.removeValue(forKey: key)
-            return nil
-        }
-        flight.started = true
-        flights[key] = flight
-        countRunning(flight.lookup.known, by: 1)
-        return flight.lookup
-    }
-
-    private mutating func refuse(
-        _ lookup: Lookup, _ refusal: Refusal, for time: Nanoseconds, _ now: Instant
-    ) -> Result<Credential, CallFailure> {
-        if lookup.generation == generation {
-            inactive.insert((refusal, now + time), for: lookup.key)
-        }
-        return .failure(Self.failure(of: refusal))
-    }
-
-    private mutating func makeCredential(
-        _ identity: Identity, _ grants: Grants, maxTTL: Nanoseconds, generation: UInt64,
-        started: Instant, now: Instant
-    ) -> Credential {
-        let validUntil = identity.validFor.map { now + $0 }
-        let believed =
-            identity.validFor == nil ? min(maxTTL, limits.unknownExpiryTime) : maxTTL
-        return Credential(
-            identity: identity, grants: grants,
-            freshUntil: min(started + believed, validUntil ?? Instant(nanoseconds: .max)),
-            validUntil: validUntil, generation: generation,
-            account: plans.tenant(of: identity, now: now))
-    }
-
-    private static func failure(of refusal: Refusal) -> CallFailure {
-        switch refusal {
-        case .inactive:
-            CallFailure(
-                .unauthenticated, .tokenInactive, "the token is not active", notStarted: true)
-        case .expired:
-            CallFailure(.unauthenticated, .tokenExpired, "the token has expired", notStarted: true)
-        case .failed(let failure): failure
-        }
-    }
-
-    private static var stopping: CallFailure {
-        CallFailure(.unavailable, .stopping, "the gateway is stopping", notStarted: true)
-    }
-
-    private static func crowded(_ what: String, _ limit: Int, _ setting: String) -> CallFailure {
-        CallFailure(
-            .resourceExhausted, .queueFull,
-            "the token cannot be checked now: already \(limit) \(what) (limit \(setting))",
-            notStarted: true, retryAfter: .seconds(1))
+        return Settlement(waiters: waiters, result: .failure(Self.stopping), breaker: nil)
     }
 }

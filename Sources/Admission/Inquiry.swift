@@ -9,6 +9,9 @@ private import Synchronization
 package final class Inquiry: Sendable {
     package typealias Done = @Sendable (Result<Credential, CallFailure>) -> Void
 
+    /// The credential as the waiter's session may use it.
+    typealias Present = @Sendable (Credential) -> Result<Credential, CallFailure>
+
     private struct State {
         var done: Done?
         var timer: Scheduled<Void>?
@@ -17,16 +20,17 @@ package final class Inquiry: Sendable {
     let key: CacheKey
     let id: UInt64
     private let eventLoop: any EventLoop
-    private let certificateDigest: [UInt8]
+    private let present: Present
     private let state: Mutex<State>
 
     init(
-        key: CacheKey, id: UInt64, peer: Peer, eventLoop: any EventLoop, done: @escaping Done
+        key: CacheKey, id: UInt64, eventLoop: any EventLoop, done: @escaping Done,
+        present: @escaping Present
     ) {
         self.key = key
         self.id = id
         self.eventLoop = eventLoop
-        certificateDigest = peer.certificateDigest
+        self.present = present
         state = Mutex(State(done: done))
     }
 
@@ -59,9 +63,9 @@ package final class Inquiry: Sendable {
         let (done, timer) = state.withLock { ($0.done.take(), $0.timer.take()) }
         timer?.cancel()
         guard let done else { return }
-        if case .success(let credential) = result, !credential.isBound(to: certificateDigest) {
-            return done(.failure(Gatekeeper.boundElsewhere))
+        switch result {
+        case .success(let credential): done(present(credential))
+        case .failure: done(result)
         }
-        done(result)
     }
 }

@@ -1,4 +1,4 @@
-// A map with two bounds that forgets what was used least recently. The segments of the identity cache.
+// A map bounded by bytes that forgets what was used least recently. The segments of the identity cache.
 
 /// The key of a token: HMAC-SHA256 of the token under a random process key, so that neither the map nor a
 /// memory dump of it holds a token, and no caller can aim at a bucket.
@@ -20,33 +20,36 @@ package struct CacheKey: Hashable, Sendable {
     package static func == (left: CacheKey, right: CacheKey) -> Bool { left.words == right.words }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+
+    /// Which part of a segment it belongs to.
+    var part: Int { Int(truncatingIfNeeded: words.1 & 0xFFFF) }
 }
 
-/// At most `entriesMax` values which charge at most `bytesMax` together.
+/// Values which charge at most `bytesMax` together.
 package struct RecentlyUsed<Value> {
     private struct Node {
         var key: CacheKey
         var value: Value?
-        var bytes: Int
+        var bytes: Int32
         /// Towards the most recently used, or -1.
-        var newer: Int
+        var newer: Int32
         /// Towards the least recently used, or -1; in a free node the next free one.
-        var older: Int
+        var older: Int32
     }
 
-    package let entriesMax: Int
+    /// What an entry costs beside its value: a node with the array's slack, and its place in the dictionary when that is
+    /// as empty as it gets.
+    package static var entryBytes: Int { MemoryLayout<Node>.stride * 5 / 4 + 112 }
+
     package let bytesMax: Int
-    private var positions: [CacheKey: Int] = [:]
+    private var positions: [CacheKey: Int32] = [:]
     private var nodes: [Node] = []
-    private var newest = -1
-    private var oldest = -1
-    private var free = -1
+    private var newest: Int32 = -1
+    private var oldest: Int32 = -1
+    private var free: Int32 = -1
     package private(set) var bytes = 0
 
-    package init(entriesMax: Int, bytesMax: Int = .max) {
-        self.entriesMax = entriesMax
-        self.bytesMax = bytesMax
-    }
+    package init(bytesMax: Int) { self.bytesMax = bytesMax }
 
     package var count: Int { positions.count }
 
@@ -57,27 +60,27 @@ package struct RecentlyUsed<Value> {
             unlink(position)
             linkNewest(position)
         }
-        return nodes[position].value
+        return nodes[Int(position)].value
     }
 
     package func contains(_ key: CacheKey) -> Bool { positions[key] != nil }
 
-    /// Puts a value in, replacing the one there was. Forgets others until both bounds hold; a value that is
+    /// Puts a value in, replacing the one there was. Forgets others until the bound holds; a value that is
     /// larger than all the room is not kept.
-    package mutating func insert(_ value: Value, for key: CacheKey, bytes size: Int = 0) {
+    package mutating func insert(_ value: Value, for key: CacheKey, bytes size: Int) {
         remove(key)
-        guard size <= bytesMax, entriesMax > 0 else { return }
-        while count >= entriesMax || bytes > bytesMax - size {
-            remove(nodes[oldest].key)
-        }
-        let node = Node(key: key, value: value, bytes: size, newer: -1, older: -1)
-        let position: Int
+        guard size <= min(bytesMax, Int(Int32.max)) else { return }
+        while bytes > bytesMax - size { remove(nodes[Int(oldest)].key) }
+        let node = Node(key: key, value: value, bytes: Int32(size), newer: -1, older: -1)
+        let position: Int32
         if free >= 0 {
             position = free
-            free = nodes[position].older
-            nodes[position] = node
+            free = nodes[Int(position)].older
+            nodes[Int(position)] = node
         } else {
-            position = nodes.count
+            position = Int32(nodes.count)
+            // By a quarter at a time: the array never holds twice what is charged.
+            if nodes.count == nodes.capacity { nodes.reserveCapacity(nodes.count * 5 / 4 + 8) }
             nodes.append(node)
         }
         positions[key] = position
@@ -85,29 +88,72 @@ package struct RecentlyUsed<Value> {
         linkNewest(position)
     }
 
-    package mutating func remove(_ key: CacheKey) {
-        guard let position = positions.removeValue(forKey: key) else { return }
+    @discardableResult
+    package mutating func remove(_ key: CacheKey) -> Value? {
+        guard let position = positions.removeValue(forKey: key) else { return nil }
         unlink(position)
-        bytes -= nodes[position].bytes
-        nodes[position].value = nil
-        nodes[position].older = free
+        bytes -= Int(nodes[Int(position)].bytes)
+        let value = nodes[Int(position)].value.take()
+        nodes[Int(position)].older = free
         free = position
+        return value
     }
 
-    package mutating func removeAll() {
-        self = RecentlyUsed(entriesMax: entriesMax, bytesMax: bytesMax)
+    /// Removes what matches and hands it out, so that it can be let go of outside of a lock.
+    package mutating func removeAll(where matches: (Value) -> Bool) -> [Value] {
+        var removed: [Value] = []
+        for node in nodes {
+            guard let value = node.value, matches(value) else { continue }
+            remove(node.key)
+            removed.append(value)
+        }
+        return removed
     }
 
-    private mutating func linkNewest(_ position: Int) {
-        nodes[position].newer = -1
-        nodes[position].older = newest
-        if newest >= 0 { nodes[newest].newer = position } else { oldest = position }
+    private mutating func linkNewest(_ position: Int32) {
+        nodes[Int(position)].newer = -1
+        nodes[Int(position)].older = newest
+        if newest >= 0 { nodes[Int(newest)].newer = position } else { oldest = position }
         newest = position
     }
 
-    private mutating func unlink(_ position: Int) {
-        let (newer, older) = (nodes[position].newer, nodes[position].older)
-        if newer >= 0 { nodes[newer].older = older } else { newest = older }
-        if older >= 0 { nodes[older].newer = newer } else { oldest = newer }
+    private mutating func unlink(_ position: Int32) {
+        let (newer, older) = (nodes[Int(position)].newer, nodes[Int(position)].older)
+        if newer >= 0 { nodes[Int(newer)].older = older } else { newest = older }
+        if older >= 0 { nodes[Int(older)].newer = newer } else { oldest = newer }
     }
+}
+
+/// One map in parts, so that no part is large: growing, purging and forgetting stay short.
+package struct Segment<Value> {
+    private static var partBytes: Int { 1 << 20 }
+    private var parts: [RecentlyUsed<Value>]
+
+    /// - Parameter bytesMax: for all parts; each gets the same share.
+    package init(bytesMax: Int) {
+        var count = 1
+        while count < 4_096, bytesMax / (count * 2) >= Segment.partBytes { count *= 2 }
+        parts = Array(repeating: RecentlyUsed(bytesMax: bytesMax / count), count: count)
+    }
+
+    package var partCount: Int { parts.count }
+    package var count: Int { parts.reduce(0) { $0 + $1.count } }
+    package var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
+
+    package mutating func use(_ key: CacheKey) -> Value? { parts[index(key)].use(key) }
+    package func contains(_ key: CacheKey) -> Bool { parts[index(key)].contains(key) }
+
+    /// - Parameter bytes: of the value; what the map adds is charged here.
+    package mutating func insert(_ value: Value, for key: CacheKey, bytes: Int) {
+        parts[index(key)].insert(value, for: key, bytes: bytes + RecentlyUsed<Value>.entryBytes)
+    }
+
+    @discardableResult
+    package mutating func remove(_ key: CacheKey) -> Value? { parts[index(key)].remove(key) }
+
+    package mutating func removeAll(in part: Int, where matches: (Value) -> Bool) -> [Value] {
+        parts[part].removeAll(where: matches)
+    }
+
+    private func index(_ key: CacheKey) -> Int { key.part & (parts.count - 1) }
 }

@@ -34,15 +34,15 @@ package struct ScopePolicy: Sendable, Equatable {
         self.foreign = parsed
     }
 
-    package func grants(for scopes: [String], vocabulary: Vocabulary) -> Grants {
-        var grants = Grants()
+    package func entitlement(for scopes: [String], vocabulary: Vocabulary) -> Entitlement {
+        var entitlement = Entitlement()
         for word in scopes {
             if vocabulary == .foreign, let mapped = foreign[word] {
-                for scope in mapped { grants.add(scope) }
+                for scope in mapped { entitlement.add(scope) }
             } else if let scope = Scope(word), vocabulary == .local || scope != .admin {
-                grants.add(scope)
+                entitlement.add(scope)
             }
         }
-        return grants
+        return entitlement
     }
 }

@@ -1,6 +1,7 @@
 // Which issuer is asked about a token: chosen by the settings, never by trying all of them.
 
 package import Contract
+private import Synchronization
 
 /// One issuer the gateway believes.
 package struct TrustedIssuer: Sendable {
@@ -13,11 +14,24 @@ package struct TrustedIssuer: Sendable {
     package var tokenPrefix: String
     /// The issuer is asked only on sessions whose SNI is one of these; empty for all.
     package var serverNames: [String]
+    /// How long after its time an answer is still believed while the issuer cannot be reached; zero: not at all.
+    package var stale: Nanoseconds
+    /// False when a look-up needs no question to the issuer, so that its failures say nothing about it: no breaker.
+    package var asksPerToken: Bool
+    /// Told apart from every other issuer that was made: answers are believed for as long as it is the same.
+    package let opening: UInt64
+
+    package static let staleMax = Nanoseconds.seconds(60)
+    private static let openings = Atomic<UInt64>(0)
 
     package init(
         name: String, verifier: any TokenVerifier, vocabulary: Vocabulary,
-        maxTTL: Nanoseconds = .seconds(30), tokenPrefix: String = "", serverNames: [String] = []
+        maxTTL: Nanoseconds = .seconds(30), tokenPrefix: String = "", serverNames: [String] = [],
+        stale: Nanoseconds = .zero, asksPerToken: Bool = true
     ) {
+        self.stale = min(stale, TrustedIssuer.staleMax)
+        self.asksPerToken = asksPerToken
+        opening = TrustedIssuer.openings.add(1, ordering: .relaxed).newValue
         self.name = name
         self.verifier = verifier
         self.vocabulary = vocabulary

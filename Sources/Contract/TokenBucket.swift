@@ -100,6 +100,15 @@ package struct BucketTable<Key: Hashable & Sendable>: Sendable {
         return copy.take(amount, at: now, rate: rate)
     }
 
+    /// Gives back to the key's bucket what was taken for nothing.
+    package mutating func giveBack(_ amount: UInt64 = 1, for key: Key) {
+        if buckets[key] == nil {
+            shared.giveBack(amount, rate: rate)
+        } else {
+            buckets[key]?.giveBack(amount, rate: rate)
+        }
+    }
+
     /// O(keys), at most ten times in the time a bucket takes to fill.
     private mutating func makeRoom(_ now: Instant) -> Bool {
         guard now >= nextSweep else { return false }

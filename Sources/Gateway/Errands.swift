@@ -46,7 +46,7 @@ extension Journey {
         case .modelControl:
             try control(question.control, version: version)
         case .modelAccount:
-            end(.success(try account(version: version)))
+            end(.success(try account(version: version, for: credential)))
         case .modelAlias:
             try moveAlias(question.aliasMove)
         case .gatewayControl:

@@ -19,7 +19,7 @@ extension Journey {
                 "GATEWAY_CONTROL means no model: the header names none",
                 notStarted: true)
         }
-        let (right, scope): (Grants.Rights, String) =
+        let (right, scope): (Entitlement.Rights, String) =
             switch order.action {
             case .reload: (.gatewayAdmin, "admin")
             case .purgeTokens: (.tokensAdmin, "tokens:admin")

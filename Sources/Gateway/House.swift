@@ -201,7 +201,7 @@ struct Rooms: Sendable {
             Plans(settings.plans), limits: admission, wall: Int64(Date().timeIntervalSince1970))
         let usage = try UsageKeeper.open(settings.state, desk: plans, logger: logger)
         let gatekeeper = try Gatekeeper(
-            issuers: issuers.trusted, policy: ScopePolicy(foreign: settings.auth.scopes),
+            issuers: issuers.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
             unknownModel: registry.unknown)
         let readiness = Readiness()

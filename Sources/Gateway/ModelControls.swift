@@ -1,6 +1,7 @@
 // MODEL_CONTROL: an operator gives a model's memory back, or keeps it, and the model stays in service either way; or has
 // the repository looked at now.
 
+import Admission
 import Catalogue
 import Contract
 import NIOCore
@@ -39,12 +40,15 @@ extension Journey {
         wait = RefreshWait(self)
     }
 
-    /// One model's versions, or every model: who may ask for accounts may see them all.
-    func account(version: String) throws(CallFailure) -> Answer {
+    /// One model's versions, or every model that this caller may read about.
+    func account(
+        version: String, for credential: Credential
+    ) throws(CallFailure) -> Answer {
         let (registry, fleet) = (visit.walk.registry, visit.walk.fleet)
         let entries =
             call.model.isEmpty
-            ? registry.entries : try registry.versions(of: call.model, version: version)
+            ? registry.entries.filter { credential.mayRead($0.name) }
+            : try registry.versions(of: call.model, version: version)
         let now = Instant.now()
         var accounts = fleet.accounts(of: entries, now: now)
         for (index, entry) in entries.enumerated() {

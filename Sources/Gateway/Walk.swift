@@ -88,12 +88,15 @@ final class Visit: CallerSession {
     func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? {
         let journey = Journey(call: call, exchange: exchange, visit: self)
         if call.token == nil, let credential,
-            walk.gatekeeper.isFresh(credential, now: call.arrived)
+            walk.gatekeeper.isFresh(
+                credential, need: CallNeed(method: call.method, model: call.model),
+                now: call.arrived)
         {
             journey.enter(as: credential)
         } else {
             journey.inquiry = identify(
-                call.token ?? token, isOwn: call.token == nil, now: call.arrived,
+                call.token ?? token, isOwn: call.token == nil,
+                need: CallNeed(method: call.method, model: call.model), now: call.arrived,
                 deadline: call.deadline
             ) { journey.identified(as: $0) }
         }
@@ -102,12 +105,12 @@ final class Visit: CallerSession {
 
     /// Finds out who shows the token: `done` is called at once from the cache, or later on this event loop.
     private func identify(
-        _ token: Secret?, isOwn: Bool, now: Instant, deadline: Instant,
+        _ token: Secret?, isOwn: Bool, need: CallNeed? = nil, now: Instant, deadline: Instant,
         done: @escaping (Result<Credential, CallFailure>) -> Void
     ) -> Inquiry? {
         let later = NIOLoopBound((self, done), eventLoop: eventLoop)
         let recognition = walk.gatekeeper.identify(
-            token, peer: peer, now: now, deadline: deadline, on: eventLoop
+            token, peer: peer, need: need, now: now, deadline: deadline, on: eventLoop
         ) { result in
             let (visit, done) = later.value
             if isOwn, case .success(let credential) = result { visit.credential = credential }

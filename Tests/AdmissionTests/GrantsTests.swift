@@ -5,8 +5,11 @@ import Contract
 import Testing
 
 private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Grants {
-    ScopePolicy().grants(
-        for: scopes.split(separator: " ").map(String.init), vocabulary: vocabulary)
+    AccessPolicy().grants(
+        for: Identity(
+            issuer: "main", client: "app", subject: "s",
+            scopes: scopes.split(separator: " ").map(String.init), validFor: nil),
+        vocabulary: vocabulary)
 }
 
 @Suite struct GrantsTests {
@@ -33,45 +36,45 @@ private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Gran
     }
 
     @Test(arguments: [
-        ("infer:iris", Method.infer, "iris", Grants.Judgement.allowed),
-        ("infer:iris", .infer, "other", .hidden),
-        ("infer:iris", .inferStream, "iris", .allowed),
-        ("infer:iris models:read", .infer, "other", .hidden),
+        ("infer:iris", Method.infer, "iris", Grants.Judgement.allowed()),
+        ("infer:iris", .infer, "other", .hidden(rule: "auth.scopes")),
+        ("infer:iris", .inferStream, "iris", .allowed()),
+        ("infer:iris models:read", .infer, "other", .hidden(rule: "auth.scopes")),
         ("models:read", .infer, "iris", .missing(scope: "infer")),
         ("", .infer, "iris", .missing(scope: "infer")),
         ("tokens:admin", .infer, "iris", .missing(scope: "infer")),
-        ("infer:iris", .modelMetadata, "iris", .allowed),
-        ("infer:iris", .modelMetadata, "other", .hidden),
-        ("infer:iris", .modelReady, "other", .hidden),
-        ("infer:iris", .modelStatistics, "other", .hidden),
-        ("infer:iris", .modelStatistics, "", .allowed),
+        ("infer:iris", .modelMetadata, "iris", .allowed()),
+        ("infer:iris", .modelMetadata, "other", .hidden(rule: "auth.scopes")),
+        ("infer:iris", .modelReady, "other", .hidden(rule: "auth.scopes")),
+        ("infer:iris", .modelStatistics, "other", .hidden(rule: "auth.scopes")),
+        ("infer:iris", .modelStatistics, "", .allowed()),
         ("", .modelStatistics, "", .missing(scope: "models:read")),
-        ("models:read", .modelMetadata, "other", .allowed),
-        ("models:read", .modelReady, "other", .allowed),
-        ("models:read", .modelStatistics, "other", .allowed),
-        ("models:admin", .modelMetadata, "other", .allowed),
+        ("models:read", .modelMetadata, "other", .allowed()),
+        ("models:read", .modelReady, "other", .allowed()),
+        ("models:read", .modelStatistics, "other", .allowed()),
+        ("models:admin", .modelMetadata, "other", .allowed()),
         ("tokens:admin", .modelMetadata, "iris", .missing(scope: "models:read")),
-        ("infer:iris", .repositoryIndex, "", .allowed),
-        ("models:read", .repositoryIndex, "", .allowed),
+        ("infer:iris", .repositoryIndex, "", .allowed()),
+        ("models:read", .repositoryIndex, "", .allowed()),
         ("tokens:admin", .repositoryIndex, "", .missing(scope: "models:read")),
         ("infer:* models:read", .repositoryLoad, "iris", .missing(scope: "models:admin")),
         ("infer:* models:read", .repositoryUnload, "no", .missing(scope: "models:admin")),
-        ("models:admin", .repositoryLoad, "iris", .allowed),
-        ("models:admin", .repositoryUnload, "iris", .allowed),
+        ("models:admin", .repositoryLoad, "iris", .allowed()),
+        ("models:admin", .repositoryUnload, "iris", .allowed()),
         ("models:admin", .infer, "iris", .missing(scope: "infer")),
         ("infer:* models:read", .modelControl, "iris", .missing(scope: "models:admin")),
         ("infer:iris", .modelControl, "no", .missing(scope: "models:admin")),
-        ("models:admin", .modelControl, "iris", .allowed),
+        ("models:admin", .modelControl, "iris", .allowed()),
         ("infer:* models:read", .modelAlias, "iris", .missing(scope: "models:admin")),
-        ("models:admin", .modelAlias, "iris", .allowed),
+        ("models:admin", .modelAlias, "iris", .allowed()),
         ("infer:iris", .modelAccount, "iris", .missing(scope: "models:read")),
         ("infer:iris", .modelAccount, "", .missing(scope: "models:read")),
         ("", .modelAccount, "no", .missing(scope: "models:read")),
-        ("models:read", .modelAccount, "", .allowed),
-        ("models:read", .modelAccount, "iris", .allowed),
-        ("models:admin", .modelAccount, "iris", .allowed),
-        ("", .serverMetadata, "", .allowed), ("", .serverReady, "", .allowed),
-        ("", .healthWatch, "", .allowed),
+        ("models:read", .modelAccount, "", .allowed()),
+        ("models:read", .modelAccount, "iris", .allowed()),
+        ("models:admin", .modelAccount, "iris", .allowed()),
+        ("", .serverMetadata, "", .allowed()), ("", .serverReady, "", .allowed()),
+        ("", .healthWatch, "", .allowed()),
     ])
     func methods(
         scopes: String, method: Contract.Method, model: String, judgement: Grants.Judgement
@@ -81,7 +84,7 @@ private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Gran
 
     @Test func adminMayDoEverything() {
         for method in Contract.Method.allCases {
-            #expect(grants("admin").judge(method, model: "iris") == .allowed)
+            #expect(grants("admin").judge(method, model: "iris") == .allowed())
         }
         #expect(grants("admin").rights.contains(.tokensAdmin))
     }
@@ -89,14 +92,14 @@ private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Gran
     @Test func nothingIsAllowedWithoutAScope() {
         for method in Contract.Method.allCases
         where ![.serverMetadata, .serverReady, .healthWatch].contains(method) {
-            #expect(grants("unknown email openid").judge(method, model: "iris") != .allowed)
+            #expect(grants("unknown email openid").judge(method, model: "iris") != .allowed())
         }
     }
 
     @Test func patternsAreBounded() {
         let many = (0..<1_000).map { "infer:m\($0)" }.joined(separator: " ")
-        #expect(grants(many).mayInfer("m\(Grants.patternsMax - 1)"))
-        #expect(!grants(many).mayInfer("m\(Grants.patternsMax)"))
+        #expect(grants(many).mayInfer("m\(Entitlement.patternsMax - 1)"))
+        #expect(!grants(many).mayInfer("m\(Entitlement.patternsMax)"))
     }
 }
 
@@ -105,23 +108,25 @@ private func grants(_ scopes: String, _ vocabulary: Vocabulary = .local) -> Gran
         let policy = try ScopePolicy(foreign: [
             "infer": ["infer:*"], "ops": ["models:admin", "infer:iris"],
         ])
-        #expect(policy.grants(for: ["infer"], vocabulary: .foreign).infersEverything)
-        let ops = policy.grants(for: ["ops"], vocabulary: .foreign)
+        #expect(policy.entitlement(for: ["infer"], vocabulary: .foreign).infersEverything)
+        let ops = policy.entitlement(for: ["ops"], vocabulary: .foreign)
         #expect(ops.rights.contains(.modelsAdmin) && ops.mayInfer("iris") && !ops.mayInfer("x"))
         // The embedded issuer's words are not mapped.
-        #expect(policy.grants(for: ["infer"], vocabulary: .local) == Grants())
+        #expect(policy.entitlement(for: ["infer"], vocabulary: .local) == Entitlement())
     }
 
     @Test func aForeignAdminIsNobodyUntilMapped() throws {
-        #expect(ScopePolicy().grants(for: ["admin"], vocabulary: .foreign) == Grants())
-        #expect(ScopePolicy().grants(for: ["infer:iris"], vocabulary: .foreign).mayInfer("iris"))
+        #expect(ScopePolicy().entitlement(for: ["admin"], vocabulary: .foreign) == Entitlement())
+        #expect(
+            ScopePolicy().entitlement(for: ["infer:iris"], vocabulary: .foreign).mayInfer("iris"))
         let policy = try ScopePolicy(foreign: ["admin": ["admin"], "infer:iris": []])
-        #expect(policy.grants(for: ["admin"], vocabulary: .foreign).rights.contains(.tokensAdmin))
+        #expect(
+            policy.entitlement(for: ["admin"], vocabulary: .foreign).rights.contains(.tokensAdmin))
     }
 
     @Test func aMappedWordLosesItsOwnMeaning() throws {
         let policy = try ScopePolicy(foreign: ["infer:iris": ["models:read"]])
-        let grants = policy.grants(for: ["infer:iris"], vocabulary: .foreign)
+        let grants = policy.entitlement(for: ["infer:iris"], vocabulary: .foreign)
         #expect(!grants.mayInfer("iris") && grants.rights == .modelsRead)
     }
 

@@ -10,6 +10,24 @@ private func key(_ number: Int) -> CacheKey {
     CacheKey(digest: (0..<32).map { UInt8(truncatingIfNeeded: number >> (($0 % 8) * 8)) })
 }
 
+private struct Nobody: TokenVerifier {
+    func verify(_ token: Secret) async throws(CallFailure) -> Verdict { .inactive }
+}
+
+private func issuer(maxTTL: UInt64 = 30, stale: UInt64 = 0) -> TrustedIssuer {
+    TrustedIssuer(
+        name: "main", verifier: Nobody(), vocabulary: .foreign, maxTTL: .seconds(maxTTL),
+        stale: .seconds(stale))
+}
+private let main = issuer()
+
+private func unbudgeted() -> AdmissionLimits {
+    var limits = AdmissionLimits()
+    limits.lookupsPerAddress = nil
+    limits.lookupsInAll = nil
+    return limits
+}
+
 private func at(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds * 1e9)) }
 
 private func identity(
@@ -21,21 +39,28 @@ private func identity(
 }
 
 private func active(
-    client: String = "app", validFor seconds: UInt64? = nil, maxTTL: UInt64 = 30
+    client: String = "app", validFor seconds: UInt64? = nil
 ) -> LookupOutcome {
-    .active(identity(client: client, validFor: seconds), Grants(), maxTTL: .seconds(maxTTL))
+    .active(identity(client: client, validFor: seconds))
 }
 
 extension IdentityCache<Int> {
-    fileprivate mutating func ask(_ number: Int, waiter: Int = 0, now: Instant) -> Asked {
+    fileprivate mutating func ask(
+        _ number: Int, waiter: Int = 0, of issuer: TrustedIssuer = main, from address: String = "",
+        need: CallNeed? = nil, now: Instant
+    ) -> Asked {
         ask(
-            key(number), token: Secret("token\(number)"), issuer: 0, waiter: waiter,
-            id: UInt64(waiter), now: now)
+            Shown(
+                key: key(number), token: Secret("token\(number)"), issuer: issuer,
+                address: address, need: need),
+            waiter: waiter, id: UInt64(waiter), now: now)
     }
 
     /// Asks and answers at once.
-    fileprivate mutating func learn(_ number: Int, _ outcome: LookupOutcome, now: Instant) {
-        guard case .waits(let lookup?) = ask(number, now: now) else {
+    fileprivate mutating func learn(
+        _ number: Int, _ outcome: LookupOutcome, of issuer: TrustedIssuer = main, now: Instant
+    ) {
+        guard case .waits(let lookup?) = ask(number, of: issuer, now: now) else {
             Issue.record("a look-up was expected for \(number)")
             return
         }
@@ -46,7 +71,7 @@ extension IdentityCache<Int> {
 
 extension Asked {
     fileprivate var credential: Credential? {
-        if case .known(let credential) = self { credential } else { nil }
+        if case .known(let credential, _) = self { credential } else { nil }
     }
     fileprivate var failure: CallFailure? {
         if case .refused(let failure) = self { failure } else { nil }
@@ -66,16 +91,18 @@ extension Asked {
             (3_600, 30, 30.0), (5, 30, 5), (3_600, 0, 0), (nil, 30, 10), (nil, 4, 4), (30, 30, 30),
         ] as [(UInt64?, UInt64, Double)])
     func anActiveAnswerIsBelieved(validFor: UInt64?, maxTTL: UInt64, believed: Double) {
-        var cache = Cache(limits: AdmissionLimits())
-        cache.learn(1, active(validFor: validFor, maxTTL: maxTTL), now: at(100))
+        var cache = Cache(limits: unbudgeted())
+        let issuer = issuer(maxTTL: maxTTL)
+        cache.learn(1, active(validFor: validFor), of: issuer, now: at(100))
         if believed > 0 {
-            #expect(cache.ask(1, now: at(100 + believed - 0.001)).credential != nil)
+            #expect(cache.ask(1, of: issuer, now: at(100 + believed - 0.001)).credential != nil)
         }
-        #expect(cache.ask(1, now: at(100 + believed)).waits)
+        let lapsed = cache.ask(1, of: issuer, now: at(100 + believed))
+        #expect(lapsed.waits)
     }
 
     @Test func beliefStartsWithTheQuestionAndValidityWithTheAnswer() throws {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         let lookup = try #require(cache.ask(1, now: at(0)).lookup)
         let settled = cache.settle(lookup, active(validFor: 60), started: at(1), now: at(3))
         let credential = try settled.result.get()
@@ -85,14 +112,14 @@ extension Asked {
     }
 
     @Test func aNegativeAnswerIsBelievedForFiveSeconds() {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         cache.learn(1, .inactive, now: at(0))
         #expect(cache.ask(1, now: at(4.999)).failure?.reason == .tokenInactive)
         #expect(cache.ask(1, now: at(5)).lookup != nil)
     }
 
     @Test func aTokenThatWasKnownToEndHasExpired() {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         cache.learn(1, active(validFor: 5), now: at(0))
         cache.learn(1, .inactive, now: at(6))
         #expect(cache.ask(1, now: at(7)).failure?.reason == .tokenExpired)
@@ -107,7 +134,7 @@ extension Asked {
 
     @Test func aFailureIsHandedOnAndForgottenAtOnce() throws {
         let down = CallFailure(.unavailable, .issuerUnavailable, "down")
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         let lookup = try #require(cache.ask(1, waiter: 1, now: at(0)).lookup)
         #expect(cache.ask(1, waiter: 2, now: at(0)).waits)
         let settled = cache.settle(lookup, .failed(down), started: at(0), now: at(1))
@@ -122,7 +149,7 @@ extension Asked {
     }
 
     @Test func aFailedRenewalIsClosedNotStale() {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         cache.learn(1, active(validFor: 3_600), now: at(0))
         let down = CallFailure(.unavailable, .issuerUnavailable, "down")
         cache.learn(1, .failed(down), now: at(31))
@@ -131,7 +158,7 @@ extension Asked {
     }
 
     @Test func oneLookupHoweverManyAsk() throws {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         let lookup = try #require(cache.ask(1, waiter: 0, now: at(0)).lookup)
         for waiter in 1..<1_000 {
             let asked = cache.ask(1, waiter: waiter, now: at(0))
@@ -143,33 +170,31 @@ extension Asked {
     }
 
     @Test func aFloodOfUnknownTokensNeverEvictsAKnownOne() {
-        var limits = AdmissionLimits()
-        limits.inactiveEntries = 100
-        limits.activeEntries = 10
+        var limits = unbudgeted()
+        limits.inactiveBytes = 20_000
         var cache = Cache(limits: limits)
         for number in 0..<10 { cache.learn(number, active(validFor: 3_600), now: at(0)) }
         for number in 1_000..<6_000 {
             cache.learn(number, .inactive, now: at(1))
-            #expect(cache.inactiveCount <= 100)
+            #expect(cache.inactiveBytes <= 20_000)
         }
         for number in 0..<10 { #expect(cache.ask(number, now: at(2)).credential != nil) }
     }
 
     @Test func entriesAndBytesAreBounded() {
-        var limits = AdmissionLimits()
-        limits.activeEntries = 50
-        limits.activeBytes = 10_000
+        var limits = unbudgeted()
+        limits.activeBytes = 50_000
         var cache = Cache(limits: limits)
         for number in 0..<1_000 {
             let name = String(repeating: "x", count: number)
             cache.learn(number, active(client: name, validFor: 60), now: at(0))
-            #expect(cache.activeCount <= 50 && cache.activeBytes <= 10_000)
+            #expect(cache.activeBytes <= 50_000)
         }
         #expect(cache.ask(999, now: at(0)).credential != nil)
     }
 
     @Test func aWaiterMayLeave() throws {
-        var cache = Cache(limits: AdmissionLimits())
+        var cache = Cache(limits: unbudgeted())
         let lookup = try #require(cache.ask(1, waiter: 7, now: at(0)).lookup)
         #expect(cache.ask(1, waiter: 8, now: at(0)).waits)
         #expect(cache.leave(key(1), id: 7) == 7)
@@ -179,20 +204,22 @@ extension Asked {
         #expect(cache.waiterCount == 0)
     }
 
-    @Test func aSettingsChangeForgetsEverything() throws {
-        var cache = Cache(limits: AdmissionLimits())
+    @Test func aPurgeForgetsWhatIsBeingAskedToo() throws {
+        var cache = Cache(limits: unbudgeted())
         cache.learn(1, active(validFor: 60), now: at(0))
         cache.learn(2, .inactive, now: at(0))
         let underWay = try #require(cache.ask(3, waiter: 5, now: at(0)).lookup)
-        cache.forgetEverything()
+        cache.beginPurge()
+        for part in 0..<cache.partCount { _ = cache.purge(part: part) { _ in true } }
+        cache.endPurge()
         let settled = cache.settle(underWay, active(), started: at(0), now: at(0))
         #expect(settled.waiters == [5])
-        #expect(cache.activeCount == 0 && cache.inactiveCount == 0)
+        #expect(cache.activeCount == 0)
         #expect(cache.ask(1, now: at(0)).waits)
     }
 
     @Test func stoppingTellsEverybody() throws {
-        var limits = AdmissionLimits()
+        var limits = unbudgeted()
         limits.lookups = 1
         limits.lookupsForKnown = 0
         var cache = Cache(limits: limits)
@@ -210,7 +237,7 @@ extension Asked {
 
 @Suite struct LookupQueueTests {
     private var limits: AdmissionLimits {
-        var limits = AdmissionLimits()
+        var limits = unbudgeted()
         limits.lookups = 4
         limits.lookupsForKnown = 1
         limits.queuedLookups = 3
@@ -263,9 +290,9 @@ extension Asked {
     }
 
     @Test func clientsAreBoundedAndIdleOnesDropped() throws {
-        var limits = AdmissionLimits()
+        var limits = unbudgeted()
         limits.clients = 10
-        limits.activeEntries = 5
+        limits.activeBytes = 8_000
         var cache = Cache(limits: limits)
         for number in 0..<100 {
             cache.learn(number, active(client: "c\(number)", validFor: 60), now: at(0))
@@ -297,7 +324,8 @@ extension Asked {
                     case .waits(let start):
                         waiting[step] = token
                         if let start { running.append((start, false)) }
-                    case .known(let credential):
+                    case .known(let credential, let refresh):
+                        if let refresh { running.append((refresh, false)) }
                         #expect(at(now) < credential.freshUntil, "seed \(seed)")
                     case .refused: break
                     }
@@ -345,15 +373,15 @@ extension Asked {
 
 @Suite struct RecentlyUsedTests {
     @Test func theLeastRecentlyUsedGoesFirst() {
-        var map = RecentlyUsed<String>(entriesMax: 3)
-        for number in 1...3 { map.insert("v\(number)", for: key(number)) }
+        var map = RecentlyUsed<String>(bytesMax: 3)
+        for number in 1...3 { map.insert("v\(number)", for: key(number), bytes: 1) }
         #expect(map.use(key(1)) == "v1")
-        map.insert("v4", for: key(4))
+        map.insert("v4", for: key(4), bytes: 1)
         #expect(map.contains(key(1)) && !map.contains(key(2)) && map.contains(key(3)))
     }
 
     @Test func aValueLargerThanTheRoomIsNotKept() {
-        var map = RecentlyUsed<Int>(entriesMax: 3, bytesMax: 100)
+        var map = RecentlyUsed<Int>(bytesMax: 100)
         map.insert(1, for: key(1), bytes: 60)
         map.insert(2, for: key(2), bytes: 101)
         #expect(map.contains(key(1)) && !map.contains(key(2)))
@@ -366,7 +394,7 @@ extension Asked {
     @Test func randomWalkAgainstAnArray() {
         let seed = UInt64.random(in: 0..<10_000)
         var random = SplitMix(seed: seed)
-        var map = RecentlyUsed<Int>(entriesMax: 8, bytesMax: 50)
+        var map = RecentlyUsed<Int>(bytesMax: 50)
         var model: [(key: Int, value: Int, bytes: Int)] = []  // newest last
         for step in 0..<20_000 {
             let number = Int(random.next() % 16)
@@ -375,7 +403,7 @@ extension Asked {
                 let bytes = Int(random.next() % 20)
                 map.insert(step, for: key(number), bytes: bytes)
                 model.removeAll { $0.key == number }
-                while model.count >= 8 || model.reduce(0, { $0 + $1.bytes }) > 50 - bytes {
+                while model.reduce(0, { $0 + $1.bytes }) > 50 - bytes {
                     model.removeFirst()
                 }
                 model.append((number, step, bytes))
