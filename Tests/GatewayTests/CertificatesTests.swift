@@ -162,6 +162,28 @@ import Testing
         }
     }
 
+    @Test func aListThatEndsIsToldWhenItEnds() async throws {
+        try await withAuthority { folder, authority in
+            let lines = Lines()
+            try authority("crl", "3")
+            var settings = settings(folder)
+            settings.clientCertificates = .optional
+            settings.clientAuthority = folder + "/ca.crt"
+            settings.clientRevocation = folder + "/crl.pem"
+            let certificates = try Certificates(
+                settings, state: folder, count: 1, logger: lines.logger)
+            #expect(lines.count(.error, "out of date") == 0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await certificates.run() }
+                try await eventually("the end") { lines.count(.error, "out of date") == 1 }
+                try authority("crl")
+                try await eventually("the next") { lines.count(.notice, "revocation_list") == 1 }
+                #expect(lines.count(.error, "out of date") == 1)
+                group.cancelAll()
+            }
+        }
+    }
+
     @Test func theOwnCertificateNeedsNoFiles() async throws {
         try await withAuthority { folder, _ in
             let certificates = try Certificates(

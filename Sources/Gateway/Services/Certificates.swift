@@ -22,6 +22,8 @@ package final class Certificates: Service {
         var plan: FilePlan
         /// The day, counted from 1970, whose notes were written.
         var notedDay: Int64
+        /// How many of those in force had ended when the notes were written.
+        var notedEnds: Int
         /// What was wrong with the file of ticket keys, so that it is told once.
         var keyTrouble: String?
     }
@@ -66,7 +68,8 @@ package final class Certificates: Service {
             State(
                 settings: settings, inventory: made.inventory, keys: keys, keyFile: keyFile,
                 files: tls.files,
-                plan: FilePlan(judged: stamps), notedDay: now / 86_400))
+                plan: FilePlan(judged: stamps), notedDay: now / 86_400,
+                notedEnds: made.inventory.ended(now)))
         note(made.inventory, now)
     }
 
@@ -122,10 +125,10 @@ package final class Certificates: Service {
                         metadata: ["error": "\((error as? GatewayError)?.message ?? "\(error)")"])
                 }
             }
-            if isNewDay {
-                state.notedDay = now / 86_400
-                note(state.inventory, now)
-            }
+            let ended = state.inventory.ended(now)
+            if isNewDay || ended > state.notedEnds { note(state.inventory, now) }
+            if isNewDay { state.notedDay = now / 86_400 }
+            state.notedEnds = ended
         }
     }
 
@@ -155,6 +158,7 @@ package final class Certificates: Service {
         state.keys = keys
         state.keyFile = keyFile
         state.files = tls.files
+        state.notedEnds = made.inventory.ended(now)
         state.plan.judge(stamps)
         published.withLock { $0 = (Certificates.expiries(made.inventory), settings.watch) }
         guard made.inventory != before.inventory else { return }
@@ -227,4 +231,9 @@ extension TLSServerSettings {
             + more.flatMap { [$0.certificateFile, $0.keyFile, $0.ocspFile] })
             .compactMap(\.self)
     }
+}
+
+extension TLSInventory {
+    /// How many of its items are over.
+    fileprivate func ended(_ now: Int64) -> Int { items.count { $0.ends <= now } }
 }
