@@ -73,4 +73,16 @@ import Testing
         #expect(table.take(for: "f", at: at(1_500)) == nil)
         #expect(table.count == 2)
     }
+
+    @Test func askingATableTakesNothing() {
+        var table = BucketTable<String>(rate: Rate(1, per: .seconds(1)), keysMax: 1)
+        for _ in 0..<3 { #expect(table.wait(for: "a", at: at(0)) == nil) }
+        #expect(table.count == 0)
+        #expect(table.take(for: "a", at: at(0)) == nil)
+        #expect(table.wait(for: "a", at: at(400)) == .milliseconds(600))
+        // Without room a stranger is asked of the bucket that strangers share.
+        #expect(table.wait(for: "b", at: at(0)) == nil)
+        #expect(table.take(for: "b", at: at(0)) == nil)
+        #expect(table.wait(for: "c", at: at(0)) == .seconds(1))
+    }
 }

@@ -94,7 +94,8 @@ import Testing
         }
     }
 
-    @Test func httpIsAnsweredUntilTheBridgeIsBuilt() async throws {
+    /// Also where there is nothing yet.
+    @Test func httpAsksForATokenFirst() async throws {
         try await withGateway { gateway in
             let result = try await Command.run(
                 program: "/usr/bin/curl",
@@ -103,7 +104,7 @@ import Testing
                     "https://\(gateway.endpoint)/v2/health/live",
                 ])
             #expect(result.status == 0, "\(result.error)")
-            #expect(result.output.hasSuffix(" 404"))
+            #expect(result.output.hasSuffix(" 401"))
             #expect(result.output.contains(#""error""#))
         }
     }
