@@ -195,7 +195,7 @@ let package = Package(
             ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
         tests(
             "GatewayTests",
-            ["Gateway", "Contract", "Catalogue", "Shards", "Files", nio, posix, logging]),
+            ["Gateway", "Contract", "Catalogue", "Shards", "Files", "Outside", nio, posix, logging]),
         tests(
             "SluiceClientTests",
             [

@@ -60,6 +60,7 @@ import Testing
                       client_id: gateway
                       client_secret_file: \(file.path)
                       ca: \(ca)
+                      audience: infer
                       max_ttl: 1s
                   scopes: { infer: ["infer:*"] }
 

@@ -3,6 +3,7 @@
 import Contract
 import Foundation
 import Gateway
+import Outside
 import Testing
 
 @Suite struct SettingsTests {
@@ -60,7 +61,8 @@ import Testing
         let (settings, faults) = evaluate(yaml)
         #expect(faults.isEmpty, "\(faults)")
         let names = settings.auth.issuers.map(\.name)
-        try #require(names == ["local", "main"])
+        try #require(names == ["local", "main", "strict", "pinned", "cognito", "entra"])
+        #expect(settings.auth.issuers[4].kind == .jwks && settings.auth.issuers[2].answers == .jwt)
         #expect(settings.auth.issuers[1].kind == .introspection)
         #expect(settings.auth.issuers[1].url == "https://as.example/introspect")
     }
@@ -165,7 +167,7 @@ import Testing
         #expect(main.timeout == .milliseconds(1_500))
         #expect(main.timeToLiveMax == .zero)
         #expect(main.serverNames == ["a.example", "*.b.example"])
-        #expect(main.audience == "https://gw")
+        #expect(main.audiences == ["https://gw"])
         #expect(
             settings.auth.scopes == [
                 "read": ["infer:iris", "infer:digits-*", "models:read"], "api.all": ["admin"],
@@ -246,8 +248,8 @@ import Testing
         ("auth: { issuers: [{ kind: embedded }] }", "auth.issuers.0.name: is missing"),
         ("auth: { issuers: [{ name: a }] }", "auth.issuers.0.kind: is missing"),
         (
-            "auth: { issuers: [{ name: a, kind: jwks }] }",
-            "auth.issuers.0.kind (line 1): 'jwks' must be one of embedded, introspection"
+            "auth: { issuers: [{ name: a, kind: saml }] }",
+            "auth.issuers.0.kind (line 1): 'saml' must be one of embedded, introspection, jwks"
         ),
         (
             "auth: { issuers: [{ name: a, kind: embedded, client_id: x }] }",
@@ -315,7 +317,7 @@ import Testing
         let yaml = """
             auth:
               issuers:
-                - { name: a, kind: introspection, client_id: x, client_secret_file: f, url: "\(url)" }
+                - { name: a, kind: introspection, client_id: x, client_secret_file: f, audience: g, url: "\(url)" }
             """
         let texts = faults(yaml)
         #expect(texts.isEmpty == right, "\(texts)")
@@ -344,7 +346,7 @@ import Testing
             tls: { certificate: c, key: "-----BEGIN PRIVATE KEY-----hunter2" }
             auth:
               issuers:
-                - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret: hunter2 }
+                - { name: a, kind: introspection, url: "https://as", client_id: x, audience: g, client_secret: hunter2 }
             """
         let texts = faults(yaml)
         #expect(texts.count == 4)
@@ -362,7 +364,7 @@ import Testing
     private static let issuer = """
         auth:
           issuers:
-            - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret_file: FILE }
+            - { name: a, kind: introspection, url: "https://as", client_id: x, audience: g, client_secret_file: FILE }
         """
 
     @Test func secretsComeFromFileOrEnvironment() throws {
@@ -418,6 +420,7 @@ import Testing
                 "SLUICE_AUTH_ISSUERS_0_NAME": "main", "SLUICE_AUTH_ISSUERS_0_KIND": "introspection",
                 "SLUICE_AUTH_ISSUERS_0_URL": "https://as", "SLUICE_AUTH_ISSUERS_0_CLIENT_ID": "x",
                 "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET": "s",
+                "SLUICE_AUTH_ISSUERS_0_AUDIENCE": "a, b",
                 "SLUICE_AUTH_ISSUERS_0_SERVER_NAMES": "a.example, b.example",
             ])
         #expect(faults.isEmpty, "\(faults)")
