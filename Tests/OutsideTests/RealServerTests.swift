@@ -128,12 +128,16 @@ import Testing
             try await RealServer.running { server in
                 let token = try server.token("oidc")
                 let pem = try String(contentsOfFile: server.file("pki/client.key"), encoding: .utf8)
-                for (key, expected) in [(pem, "active"), (TestKeys.other, "ISSUER_REFUSED")] {
+                // It wants to be the audience itself: others want their token endpoint named.
+                for (key, audience, expected) in [
+                    (pem, nil, "active"), (pem, "\(server.base)/oidc/token", "ISSUER_REFUSED"),
+                    (TestKeys.other, nil, "ISSUER_REFUSED"),
+                ] {
                     try await withRealClient(server, secret: "") {
                         $0.clientAuthentication = .privateKeyJWT
                         $0.clientID = "gateway-key"
                         $0.assertionKey = Secret(key)
-                        $0.assertionAudience = "\(server.base)/oidc/token"
+                        $0.assertionAudience = audience
                     } body: { client in
                         #expect(await ask(client, token) == expected)
                         #expect(await ask(client, token) == expected, "a new assertion each time")
