@@ -273,6 +273,30 @@ import Testing
                 + "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET"
         ),
         (
+            "auth: { issuers: [{ name: a, kind: introspection }] }",
+            "auth.issuers.0.audience: is missing: tokens for other services of this issuer"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, audience: none }] }",
+            "auth.issuers.0.audience (line 1): must be given: none is for introspection only"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, audience: x }] }",
+            "auth.issuers.0.issuer: is missing; a jwks issuer needs it"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, algorithms: [HS256] }] }",
+            "auth.issuers.0.algorithms (line 1): 'HS256' must be a list of RS256"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection, client_auth: tls }] }",
+            "auth.issuers.0.client_key: is missing; client_auth: tls needs it"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection, key_file: k }] }",
+            "auth.issuers.0.key_file (line 1): means nothing with client_auth: basic"
+        ),
+        (
             "auth: { issuers: [{ name: a, kind: embedded, tokn_prefix: x }] }",
             "auth.issuers.0.tokn_prefix (line 1): is not a setting; did you mean "
                 + "auth.issuers.0.token_prefix?"
