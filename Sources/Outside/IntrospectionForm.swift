@@ -23,15 +23,26 @@ package enum IntrospectionForm {
     }
 
     /// The body. Holds the token, so it is handed to the connection and nowhere else.
-    package static func body(token: Secret, settings: IntrospectionSettings) -> [UInt8] {
+    /// - Parameter assertion: For `private_key_jwt`.
+    package static func body(
+        token: Secret, settings: IntrospectionSettings, assertion: Secret? = nil
+    ) -> [UInt8] {
         var form = Array("token=".utf8)
         token.reveal { encode($0, into: &form) }
         form.append(contentsOf: "&token_type_hint=access_token".utf8)
-        if settings.clientAuthentication == .post {
+        switch settings.clientAuthentication {
+        case .basic: break
+        case .post, .tls:
             form.append(contentsOf: "&client_id=".utf8)
             encode(settings.clientID.utf8, into: &form)
+            guard settings.clientAuthentication == .post else { break }
             form.append(contentsOf: "&client_secret=".utf8)
             settings.clientSecret.reveal { encode($0, into: &form) }
+        case .privateKeyJWT:
+            form.append(contentsOf: "&client_assertion_type=".utf8)
+            encode(ClientAssertion.type.utf8, into: &form)
+            form.append(contentsOf: "&client_assertion=".utf8)
+            assertion?.reveal { encode($0, into: &form) }
         }
         return form
     }

@@ -1,7 +1,6 @@
 // How one introspection endpoint is asked, checked before anything is sent to it.
 
 package import Contract
-import Foundation
 
 package struct IntrospectionSettings: Sendable {
     package enum ClientAuthentication: String, Sendable, CaseIterable {
@@ -9,6 +8,16 @@ package struct IntrospectionSettings: Sendable {
         case basic
         /// `client_secret_post`: members of the form.
         case post
+        /// An assertion signed by a key of ours (RFC 7523).
+        case privateKeyJWT = "private_key_jwt"
+        /// A client certificate (RFC 8705 section 2); the form names the client.
+        case tls
+    }
+
+    package enum Answers: String, Sendable, CaseIterable {
+        case json
+        /// Signed (RFC 9701).
+        case jwt
     }
 
     package enum CredentialEncoding: String, Sendable, CaseIterable {
@@ -26,10 +35,21 @@ package struct IntrospectionSettings: Sendable {
     package var clientSecret: Secret
     package var clientAuthentication = ClientAuthentication.basic
     package var credentialEncoding = CredentialEncoding.form
+    /// `private_key_jwt`: the key in PEM, its name at the issuer, its algorithm (nil: as the key is) and whom
+    /// assertions are for (nil: ``url``).
+    package var assertionKey = Secret("")
+    package var assertionKeyID: String?
+    package var assertionAlgorithm: SignatureAlgorithm?
+    package var assertionAudience: String?
+    /// `tls`.
+    package var clientCertificate: ClientCertificate?
+    package var answers = Answers.json
+    /// Whose signatures are believed; needed for signed answers, with ``issuer``.
+    package var signatures: SignatureSettings?
     /// A PEM file with the authorities to trust; nil: the system's.
     package var trustedCertificates: String?
-    /// Must be among the answer's `aud`.
-    package var audience: String?
+    /// One of them must be among the answer's `aud`; empty: any.
+    package var audiences: [String] = []
     /// Must be the answer's `iss` when it has one.
     package var issuer: String?
     /// From the question to the last byte of the answer.
@@ -51,26 +71,32 @@ package struct IntrospectionSettings: Sendable {
     /// Throws CONFIGURATION naming what is wrong.
     func check() throws(GatewayError) {
         let setting = "auth.issuers.\(name)"
-        guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty else {
-            throw GatewayError(.configuration, "\(setting).url is no URL")
-        }
-        let loopback = ["localhost", "127.0.0.1", "::1", "[::1]"].contains(host)
-        guard
-            parts.scheme == "https"
-                || (parts.scheme == "http" && loopback && allowsPlaintextOnLoopback)
-        else {
+        if let fault = IssuerConnection.fault(
+            of: url, allowsPlaintextOnLoopback: allowsPlaintextOnLoopback)
+        {
             throw GatewayError(
-                .configuration, "\(setting).url must begin with https://",
+                .configuration, "\(setting).url \(fault)",
                 mend: "A token and the client's secret travel on this connection")
         }
-        guard parts.user == nil, parts.password == nil, parts.fragment == nil else {
-            throw GatewayError(
-                .configuration, "\(setting).url must hold neither credentials nor a fragment",
-                mend: "Use client_id and client_secret_file")
+        guard !clientID.isEmpty else {
+            throw GatewayError(.configuration, "\(setting) needs client_id")
         }
-        guard !clientID.isEmpty, !clientSecret.isEmpty else {
+        let isProvable =
+            switch clientAuthentication {
+            case .basic, .post: !clientSecret.isEmpty
+            case .privateKeyJWT: !assertionKey.isEmpty
+            case .tls: clientCertificate != nil
+            }
+        guard isProvable else {
             throw GatewayError(
-                .configuration, "\(setting) needs client_id and client_secret_file")
+                .configuration,
+                "\(setting) lacks what client_auth: \(clientAuthentication.rawValue) needs",
+                mend: "basic and post need client_secret_file, private_key_jwt needs key_file, "
+                    + "tls needs client_certificate and client_key")
+        }
+        guard answers == .json || (signatures != nil && issuer != nil) else {
+            throw GatewayError(
+                .configuration, "\(setting): signed answers need issuer and its keys")
         }
         guard (0...30).contains(skewSeconds) else {
             throw GatewayError(.configuration, "\(setting): a skew of 0 to 30 seconds is allowed")

@@ -15,6 +15,8 @@ enum IntrospectionTrouble: Error {
     case notJSON
     case tooLarge
     case unreadable(AnswerFault)
+    /// A signed answer was asked for, and one came that is not believed.
+    case unsigned(String)
     case late
     case cancelled
     case unreachable(String)
@@ -44,11 +46,12 @@ enum IntrospectionTrouble: Error {
     var why: String {
         switch self {
         case .refused(let status):
-            "status \(status): check client_id, client_secret and client_auth"
+            "status \(status): check client_id, client_auth and its secret or key"
         case .status(let code): "status \(code)"
-        case .notJSON: "the answer is not application/json"
+        case .notJSON: "the answer has another content type than was asked for"
         case .tooLarge: "the answer is too large"
         case .unreadable(let fault): fault.description
+        case .unsigned(let why): why
         case .late: "no answer in time"
         case .cancelled: "cancelled"
         case .unreachable(let text): text

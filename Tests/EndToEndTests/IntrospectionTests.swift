@@ -60,6 +60,7 @@ import Testing
                       client_id: gateway
                       client_secret_file: \(file.path)
                       ca: \(ca)
+                      audience: infer
                       max_ttl: 1s
                   scopes: { infer: ["infer:*"] }
 
@@ -122,6 +123,48 @@ import Testing
                 try await eventually(within: 10, "the revocation is believed") {
                     try await TokenTests.outcome(gateway, token: token)?.code == .unauthenticated
                 }
+            }
+        }
+    }
+
+    /// Settings of one issuer in other ways than a secret.
+    private func settings(_ lines: [String]) -> String {
+        "auth:\n  issuers:\n    - name: main\n"
+            + lines.map { "      \($0)\n" }.joined()
+            + "  scopes: { infer: [\"infer:*\"] }\n"
+    }
+
+    @Test(arguments: ["private_key_jwt", "tls", "jwks"])
+    func otherWaysToAskWork(way: String) async throws {
+        try await withAuthorizationServer { server in
+            let pki = server.folder.appending(path: "pki").path
+            var lines = ["audience: infer", "ca: \(server.ca)", "issuer: \"\(server.base())\""]
+            switch way {
+            case "jwks": lines.append("kind: jwks")
+            case "tls":
+                lines += [
+                    "kind: introspection", "url: \"\(server.base())/introspect\"",
+                    "client_id: gateway-tls", "client_auth: tls",
+                    "client_certificate: \(pki)/client.crt", "client_key: \(pki)/client.key",
+                ]
+            default:
+                lines += [
+                    "kind: introspection", "url: \"\(server.base())/introspect\"",
+                    "client_id: gateway-key", "client_auth: private_key_jwt",
+                    "key_file: \(pki)/client.key", "answers: jwt",
+                ]
+            }
+            try await withGateway(settings: settings(lines)) { gateway in
+                let token = try await server.token()
+                #expect(try await TokenTests.outcome(gateway, token: token) == nil, "\(way)")
+                for wrong in ["garbage", token.dropLast(4) + "AAAA"] {
+                    let error = try await TokenTests.outcome(gateway, token: String(wrong))
+                    #expect(error?.code == .unauthenticated, "\(way)")
+                    #expect(error?.reason == "TOKEN_INACTIVE", "\(way)")
+                }
+                let other = try await server.token("brief")
+                let error = try await TokenTests.outcome(gateway, token: other)
+                #expect(error?.code == .unauthenticated, "another issuer's, \(way)")
             }
         }
     }

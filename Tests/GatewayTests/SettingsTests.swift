@@ -4,6 +4,7 @@ import Contract
 import Foundation
 import Gateway
 import JSONDoor
+import Outside
 import Testing
 
 @Suite struct SettingsTests {
@@ -66,7 +67,8 @@ import Testing
         let (settings, faults) = evaluate(yaml)
         #expect(faults.isEmpty, "\(faults)")
         let names = settings.auth.issuers.map(\.name)
-        try #require(names == ["local", "main"])
+        try #require(names == ["local", "main", "strict", "pinned", "cognito", "entra"])
+        #expect(settings.auth.issuers[4].kind == .jwks && settings.auth.issuers[2].answers == .jwt)
         #expect(settings.auth.issuers[1].kind == .introspection)
         #expect(settings.auth.issuers[1].url == "https://as.example/introspect")
     }
@@ -194,7 +196,7 @@ import Testing
         #expect(main.timeout == .milliseconds(1_500))
         #expect(main.timeToLiveMax == .zero)
         #expect(main.serverNames == ["a.example", "*.b.example"])
-        #expect(main.audience == "https://gw")
+        #expect(main.audiences == ["https://gw"])
         #expect(
             settings.auth.scopes == [
                 "read": ["infer:iris", "infer:digits-*", "models:read"], "api.all": ["admin"],
@@ -301,8 +303,8 @@ import Testing
         ("auth: { issuers: [{ kind: embedded }] }", "auth.issuers.0.name: is missing"),
         ("auth: { issuers: [{ name: a }] }", "auth.issuers.0.kind: is missing"),
         (
-            "auth: { issuers: [{ name: a, kind: jwks }] }",
-            "auth.issuers.0.kind (line 1): 'jwks' must be one of embedded, introspection"
+            "auth: { issuers: [{ name: a, kind: saml }] }",
+            "auth.issuers.0.kind (line 1): 'saml' must be one of embedded, introspection, jwks"
         ),
         (
             "auth: { issuers: [{ name: a, kind: embedded, client_id: x }] }",
@@ -324,6 +326,30 @@ import Testing
             "auth: { issuers: [{ name: a, kind: introspection }] }",
             "auth.issuers.0.client_secret_file: is missing; or set "
                 + "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection }] }",
+            "auth.issuers.0.audience: is missing: tokens for other services of this issuer"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, audience: none }] }",
+            "auth.issuers.0.audience (line 1): must be given: none is for introspection only"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, audience: x }] }",
+            "auth.issuers.0.issuer: is missing; a jwks issuer needs it"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: jwks, algorithms: [HS256] }] }",
+            "auth.issuers.0.algorithms (line 1): 'HS256' must be a list of RS256"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection, client_auth: tls }] }",
+            "auth.issuers.0.client_key: is missing; client_auth: tls needs it"
+        ),
+        (
+            "auth: { issuers: [{ name: a, kind: introspection, key_file: k }] }",
+            "auth.issuers.0.key_file (line 1): means nothing with client_auth: basic"
         ),
         (
             "auth: { issuers: [{ name: a, kind: embedded, tokn_prefix: x }] }",
@@ -377,7 +403,7 @@ import Testing
         let yaml = """
             auth:
               issuers:
-                - { name: a, kind: introspection, client_id: x, client_secret_file: f, url: "\(url)" }
+                - { name: a, kind: introspection, client_id: x, client_secret_file: f, audience: g, url: "\(url)" }
             """
         let texts = faults(yaml)
         #expect(texts.isEmpty == right, "\(texts)")
@@ -406,7 +432,7 @@ import Testing
             tls: { certificate: c, key: "-----BEGIN PRIVATE KEY-----hunter2" }
             auth:
               issuers:
-                - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret: hunter2 }
+                - { name: a, kind: introspection, url: "https://as", client_id: x, audience: g, client_secret: hunter2 }
             """
         let texts = faults(yaml)
         #expect(texts.count == 4)
@@ -424,7 +450,7 @@ import Testing
     private static let issuer = """
         auth:
           issuers:
-            - { name: a, kind: introspection, url: "https://as", client_id: x, client_secret_file: FILE }
+            - { name: a, kind: introspection, url: "https://as", client_id: x, audience: g, client_secret_file: FILE }
         """
 
     @Test func secretsComeFromFileOrEnvironment() throws {
@@ -480,6 +506,7 @@ import Testing
                 "SLUICE_AUTH_ISSUERS_0_NAME": "main", "SLUICE_AUTH_ISSUERS_0_KIND": "introspection",
                 "SLUICE_AUTH_ISSUERS_0_URL": "https://as", "SLUICE_AUTH_ISSUERS_0_CLIENT_ID": "x",
                 "SLUICE_AUTH_ISSUERS_0_CLIENT_SECRET": "s",
+                "SLUICE_AUTH_ISSUERS_0_AUDIENCE": "a, b",
                 "SLUICE_AUTH_ISSUERS_0_SERVER_NAMES": "a.example, b.example",
             ])
         #expect(faults.isEmpty, "\(faults)")

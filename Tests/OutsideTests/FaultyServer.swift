@@ -35,6 +35,8 @@ final class FaultyServer: Sendable {
         var fault: Fault
         /// Faults for the next questions, before `fault` counts.
         var once: [Fault] = []
+        /// Faults of paths of their own.
+        var paths: [String: Fault] = [:]
         var questions: [Question] = []
         var connections = 0
         var channel: (any Channel)?
@@ -60,9 +62,10 @@ final class FaultyServer: Sendable {
         return server
     }
 
-    var url: String {
-        "http://127.0.0.1:\(state.withLock { $0.channel?.localAddress?.port ?? 0 })/introspect"
+    var base: String {
+        "http://127.0.0.1:\(state.withLock { $0.channel?.localAddress?.port ?? 0 })"
     }
+    var url: String { base + "/introspect" }
     var questions: [Question] { state.withLock { $0.questions } }
     var connections: Int { state.withLock { $0.connections } }
 
@@ -73,11 +76,17 @@ final class FaultyServer: Sendable {
         }
     }
 
+    func answer(_ path: String, _ fault: Fault) { state.withLock { $0.paths[path] = fault } }
+
+    /// How often a path was asked for.
+    func count(_ path: String) -> Int { questions.count { $0.path == path } }
+
     func stop() async throws { try await state.withLock { $0.channel }?.close() }
 
     func take(_ question: Question) -> Fault {
         state.withLock { state in
             state.questions.append(question)
+            if let fault = state.paths[question.path] { return fault }
             return state.once.isEmpty ? state.fault : state.once.removeFirst()
         }
     }

@@ -12,7 +12,8 @@ private func read(
     try IntrospectionAnswer.read(
         Array(text.utf8),
         expectation: AnswerExpectation(
-            issuerName: "main", audience: audience, issuer: issuer, skewSeconds: 30), now: now)
+            issuerName: "main", audiences: audience.map { [$0] } ?? [], issuer: issuer,
+            skewSeconds: 30), now: now)
 }
 
 /// The verdict in one word, or `fault`.
@@ -105,6 +106,37 @@ private func word(_ text: String, audience: String? = nil, issuer: String? = nil
     ])
     func theIssuerMustBeTheOneWeKnow(member: String, verdict: String) {
         #expect(word(#"{"active":true,\#(member)}"#, issuer: "https://as") == verdict)
+    }
+
+    @Test func oneOfSeveralAudiencesIsEnough() throws {
+        let expectation = AnswerExpectation(
+            issuerName: "main", audiences: ["a", "b"], issuer: nil, skewSeconds: 30)
+        for (aud, isActive) in [(#"["x","b"]"#, true), (#""a""#, true), (#""c""#, false)] {
+            let verdict = try IntrospectionAnswer.read(
+                Array(#"{"active":true,"aud":\#(aud)}"#.utf8), expectation: expectation, now: now)
+            #expect((verdict != .inactive) == isActive, "\(aud)")
+        }
+    }
+
+    @Test func furtherClaimsAreKeptWithinBounds() throws {
+        func claims(_ members: String) throws -> [String: [String]] {
+            guard case .active(let identity) = try read(#"{"active":true,\#(members)}"#) else {
+                return ["inactive": []]
+            }
+            return identity.claims
+        }
+        #expect(
+            try claims(
+                #""username":"u","groups":["a","b"],"n":1,"ok":true,"mixed":["a",1],"iss":"x","jti":"j","empty":[]"#
+            ) == ["username": ["u"], "groups": ["a", "b"]])
+        #expect(try claims(#""bad":"a\n","good":"b""#) == ["good": ["b"]])
+        let long = String(repeating: "x", count: 513)
+        #expect(try claims(#""long":"\#(long)","short":"y""#) == ["short": ["y"]])
+        let many = (0..<40).map { #""c\#($0)":"v""# }.joined(separator: ",")
+        #expect(try claims(many).count == Identity.claimsMax)
+        let big = String(repeating: "x", count: 500)
+        let heavy = (0..<30).map { #""c\#($0)":"\#(big)""# }.joined(separator: ",")
+        #expect(try claims(heavy).count == 16, "8 KiB in all")
     }
 
     @Test func allFactsAreRead() throws {

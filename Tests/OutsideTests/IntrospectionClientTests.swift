@@ -48,7 +48,7 @@ func withClient<Value>(
         name: "main", url: url, clientID: "gateway", clientSecret: Secret(canarySecret))
     settings.allowsPlaintextOnLoopback = true
     adjust(&settings)
-    let client = try IntrospectionClient(
+    let client = try await IntrospectionClient.open(
         settings, group: MultiThreadedEventLoopGroup.singleton, logger: book.logger)
     let result: Result<Value, any Error>
     do {
@@ -230,7 +230,7 @@ func ask(_ client: IntrospectionClient, _ token: String = canaryToken) async -> 
             for _ in 0..<50 { #expect(await ask(client) == "ISSUER_REFUSED") }
         }
         #expect(book.all.count == 1 && book.all.first?.level == .error)
-        #expect(book.all.first?.text.contains("client_secret") == true)
+        #expect(book.all.first?.text.contains("client_auth") == true)
         try await server.stop()
     }
 
@@ -297,6 +297,12 @@ func ask(_ client: IntrospectionClient, _ token: String = canaryToken) async -> 
         for adjust: (inout IntrospectionSettings) -> Void in [
             { $0.clientID = "" }, { $0.clientSecret = Secret("") }, { $0.skewSeconds = 31 },
             { $0.trustedCertificates = "/nonexistent/ca.pem" },
+            { $0.clientAuthentication = .privateKeyJWT }, { $0.clientAuthentication = .tls },
+            {
+                $0.clientAuthentication = .tls
+                $0.clientCertificate = ClientCertificate(chain: "/nonexistent", key: "/nonexistent")
+            },
+            { $0.answers = .jwt },
         ] {
             let error = await #expect(throws: GatewayError.self) {
                 try await withClient("https://as/x", adjust: adjust) { _ in }

@@ -17,7 +17,9 @@ final class RealServer {
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
     var base: String { "https://localhost:\(port)/api" }
-    var authority: String { folder.path + "/pki/ca.crt" }
+    var authority: String { file("pki/ca.crt") }
+
+    func file(_ name: String) -> String { folder.path + "/" + name }
 
     /// Makes the server for the body and removes everything afterwards, also when the body throws.
     static func running(_ body: (RealServer) async throws -> Void) async throws {

@@ -65,7 +65,7 @@ import Testing
     @Test(.timeLimit(.minutes(1))) func bothWaysToAuthenticate() async throws {
         try await RealServer.running { server in
             let token = try server.token("oidc")
-            for way in IntrospectionSettings.ClientAuthentication.allCases {
+            for way in [IntrospectionSettings.ClientAuthentication.basic, .post] {
                 try await withRealClient(server) {
                     $0.clientAuthentication = way
                 } body: { client in
@@ -81,12 +81,12 @@ import Testing
                 #expect(!book.all.map(\.text).joined().contains(token))
             }
             try await withRealClient(server) {
-                $0.audience = "infer"
+                $0.audiences = ["infer"]
             } body: { client in
                 #expect(await ask(client, token) == "active")
             }
             try await withRealClient(server) {
-                $0.audience = "https://else"
+                $0.audiences = ["https://else"]
             } body: { client in
                 #expect(await ask(client, token) == "inactive")
             }
@@ -98,6 +98,112 @@ import Testing
             }
         }
     }
+
+    @Test(.timeLimit(.minutes(1))) func aClientCertificateIsEnough() async throws {
+        try await RealServer.running { server in
+            let token = try server.token("oidc")
+            for (name, expected) in [("client", "active"), ("server", "ISSUER_REFUSED")] {
+                try await withRealClient(server, secret: "") {
+                    $0.clientAuthentication = .tls
+                    $0.clientID = "gateway-tls"
+                    $0.clientCertificate = ClientCertificate(
+                        chain: server.file("pki/\(name).crt"), key: server.file("pki/\(name).key"))
+                } body: { client in
+                    #expect(await ask(client, token) == expected, "\(name)")
+                }
+            }
+            await #expect(throws: GatewayError.self, "a key of another certificate") {
+                try await withRealClient(server, secret: "") {
+                    $0.clientAuthentication = .tls
+                    $0.clientCertificate = ClientCertificate(
+                        chain: server.file("pki/client.crt"), key: server.file("pki/server.key"))
+                } body: { _ in
+                }
+            }
+        }
+    }
+
+    #if JWT
+        @Test(.timeLimit(.minutes(1))) func aPrivateKeyIsEnough() async throws {
+            try await RealServer.running { server in
+                let token = try server.token("oidc")
+                let pem = try String(contentsOfFile: server.file("pki/client.key"), encoding: .utf8)
+                // It wants to be the audience itself: others want their token endpoint named.
+                for (key, audience, expected) in [
+                    (pem, nil, "active"), (pem, "\(server.base)/oidc/token", "ISSUER_REFUSED"),
+                    (TestKeys.other, nil, "ISSUER_REFUSED"),
+                ] {
+                    try await withRealClient(server, secret: "") {
+                        $0.clientAuthentication = .privateKeyJWT
+                        $0.clientID = "gateway-key"
+                        $0.assertionKey = Secret(key)
+                        $0.assertionAudience = audience
+                    } body: { client in
+                        #expect(await ask(client, token) == expected)
+                        #expect(await ask(client, token) == expected, "a new assertion each time")
+                    }
+                }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1))) func signedAnswersAreBelieved() async throws {
+            try await RealServer.running { server in
+                let token = try server.token("oidc")
+                for source in [
+                    KeySource.address("\(server.base)/oidc/jwks"),
+                    .discovery(issuer: "\(server.base)/oidc"),
+                ] {
+                    try await withRealClient(server) {
+                        $0.answers = .jwt
+                        $0.issuer = "\(server.base)/oidc"
+                        $0.audiences = ["infer"]
+                        $0.signatures = SignatureSettings(source: source)
+                    } body: { client in
+                        #expect(await ask(client, token) == "active")
+                        // 400 and empty, then asked without a signature.
+                        #expect(await ask(client, "garbage") == "inactive")
+                    }
+                }
+                // Keys of somebody else.
+                let other = try KeySet.read(Array(#"{"keys":[{\#(TestKeys.otherJWK)}]}"#.utf8))
+                let book = LogBook()
+                try await withRealClient(server, book: book) {
+                    $0.answers = .jwt
+                    $0.issuer = "\(server.base)/oidc"
+                    $0.audiences = ["infer"]
+                    $0.signatures = SignatureSettings(source: .fixed(other))
+                } body: { client in
+                    #expect(await ask(client, token) == "ISSUER_UNAVAILABLE")
+                }
+                #expect(book.all.map(\.level) == [.warning])
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1))) func itsTokensAreReadByItsKeys() async throws {
+            try await RealServer.running { server in
+                var settings = JWKSSettings(
+                    expectation: TokenExpectation(
+                        issuerName: "main", issuer: "\(server.base)/oidc", audiences: ["infer"]),
+                    signatures: SignatureSettings(
+                        source: .discovery(issuer: "\(server.base)/oidc")))
+                settings.trustedCertificates = server.authority
+                try await withVerifier(settings) { verifier in
+                    guard
+                        case .active(let identity) = try await verifier.verify(
+                            Secret(try server.token("oidc")))
+                    else {
+                        Issue.record("the token is not active")
+                        return
+                    }
+                    #expect(identity.client == "app" && identity.subject == "app")
+                    #expect(identity.scopes == ["infer"])
+                    // Another issuer's, signed by the same key.
+                    let brief = Secret(try server.token("brief"))
+                    #expect(try await verifier.verify(brief) == .inactive)
+                }
+            }
+        }
+    #endif
 
     @Test(.timeLimit(.minutes(1))) func killedAndBack() async throws {
         try await RealServer.running { server in

@@ -9,6 +9,8 @@ struct SettingRule<Root>: Sendable {
     /// What a value must be, after "must be".
     var allowed: String
     var isList = false
+    /// A list of one may be written without brackets.
+    var takesOne = false
     /// A value that is no secret must not be shown when this is true.
     var isSecret = false
     /// Takes the value in; false when it is not allowed. One element unless `isList`.
@@ -16,6 +18,13 @@ struct SettingRule<Root>: Sendable {
 }
 
 extension SettingRule {
+    /// The same rule of a list, for which one value will do.
+    var orOne: SettingRule {
+        var rule = self
+        rule.takesOne = true
+        return rule
+    }
+
     private static func single(
         _ key: String, _ allowed: String, _ accept: @escaping @Sendable (String, inout Root) -> Bool
     ) -> SettingRule {

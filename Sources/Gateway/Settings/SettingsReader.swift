@@ -10,7 +10,7 @@ struct SettingsReader {
     let sources: SettingsSources
     var settings = Settings()
     private(set) var faults: [SettingsFault] = []
-    private let opensFiles: Bool
+    let opensFiles: Bool
 
     init(_ sources: SettingsSources, opensFiles: Bool) {
         self.sources = sources
@@ -37,7 +37,7 @@ struct SettingsReader {
     ) {
         let key = prefix + rule.key
         guard let found = sources.find(key, isList: rule.isList) else { return }
-        guard found.isList == rule.isList else {
+        guard found.isList == rule.isList || (rule.takesOne && !found.isList) else {
             return fault(
                 key, found.place,
                 rule.isList
@@ -58,103 +58,9 @@ struct SettingsReader {
     func place(_ key: String) -> String { sources.find(key, isList: false)?.place ?? "" }
 }
 
-// MARK: - Issuers and scopes
+// MARK: - Scopes
 
 extension SettingsReader {
-    private mutating func readIssuers() {
-        var issuers: [IssuerSettings] = []
-        while issuers.count < SettingsReader.issuersMax {
-            let prefix = "auth.issuers.\(issuers.count)."
-            let isThere =
-                sources.document.entries.contains { $0.key.hasPrefix(prefix) }
-                || ["name", "kind"].contains { sources.find(prefix + $0, isList: false) != nil }
-            guard isThere else { break }
-            var issuer = IssuerSettings()
-            issuer.name = ""
-            for rule in IssuerSettings.rules { read(rule, prefix: prefix, into: &issuer) }
-            check(&issuer, prefix)
-            if issuers.contains(where: { $0.name == issuer.name }) {
-                fault(prefix + "name", place(prefix + "name"), "another issuer has this name")
-            }
-            issuers.append(issuer)
-        }
-        if sources.document.entries.contains(where: {
-            $0.key.hasPrefix("auth.issuers.\(SettingsReader.issuersMax).")
-        }) {
-            fault("auth.issuers", "", "has more than \(SettingsReader.issuersMax) issuers")
-        }
-        if issuers.filter({ $0.kind == .embedded }).count > 1 {
-            fault("auth.issuers", "", "has two embedded issuers, there is only one")
-        }
-        if !issuers.isEmpty { settings.auth.issuers = issuers }
-    }
-
-    private mutating func check(_ issuer: inout IssuerSettings, _ prefix: String) {
-        for required in ["name", "kind"] where sources.find(prefix + required, isList: false) == nil
-        {
-            fault(prefix + required, "", "is missing")
-        }
-        // What else is needed depends on the kind; a wrong one has been reported.
-        guard let kind = sources.find(prefix + "kind", isList: false),
-            kind.values == [issuer.kind.rawValue]
-        else { return }
-        guard issuer.kind == .introspection else {
-            for key in IssuerSettings.introspectionOnly.sorted() {
-                guard let found = sources.find(prefix + key, isList: false) else { continue }
-                fault(prefix + key, found.place, "means nothing for an embedded issuer")
-            }
-            return
-        }
-        for (key, value) in [("url", issuer.url), ("client_id", issuer.clientID)]
-        where value.isEmpty {
-            // A value that was not allowed has been reported.
-            if sources.find(prefix + key, isList: false) == nil {
-                fault(prefix + key, "", "is missing; an introspection issuer needs it")
-            }
-        }
-        readSecret(&issuer, prefix)
-    }
-
-    /// The secret comes from the environment or from a file, never from the settings file.
-    private mutating func readSecret(_ issuer: inout IssuerSettings, _ prefix: String) {
-        let key = prefix + "client_secret"
-        if let found = sources.find(key, isList: false),
-            found.place == SettingsSources.variable(key)
-        {
-            issuer.clientSecret = ClientSecret(Secret(found.values.joined()))
-            issuer.clientSecretFile = nil
-            return
-        }
-        guard let path = issuer.clientSecretFile else {
-            if sources.find(prefix + "client_secret_file", isList: false) == nil {
-                fault(
-                    prefix + "client_secret_file", "",
-                    "is missing; or set \(SettingsSources.variable(key))")
-            }
-            return
-        }
-        issuer.clientSecretFile = nil
-        guard opensFiles else { return }
-        let place = place(prefix + "client_secret_file")
-        do {
-            guard
-                var bytes = try OpenFile(path: path).readAll(
-                    byteCountMax: SettingsReader.secretBytesMax)
-            else {
-                return fault(
-                    prefix + "client_secret_file", place,
-                    "has more than \(SettingsReader.secretBytesMax) bytes")
-            }
-            while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") {
-                bytes.removeLast()
-            }
-            issuer.clientSecret = ClientSecret(Secret(bytes: bytes))
-            if bytes.isEmpty { fault(prefix + "client_secret_file", place, "is empty") }
-        } catch {
-            fault(prefix + "client_secret_file", place, "cannot be read: \(error.reason)")
-        }
-    }
-
     /// `auth.scopes` holds names of the issuers' own, so it has no rules; each grants scopes of ours.
     private mutating func readScopes() {
         let start = "auth.scopes."
@@ -220,21 +126,6 @@ extension SettingsReader {
                 unknown(entry, known, prefix: "")
             }
         }
-    }
-
-    private mutating func checkIssuerKey(_ entry: SettingsDocument.Entry) {
-        if case .empty = entry.value, entry.path.count == 2 { return }
-        if case .list(let values) = entry.value, entry.path.count == 2, values.isEmpty { return }
-        guard entry.path.count == 4, UInt16(entry.path[2]) != nil else {
-            return fault(
-                entry.key, "line \(entry.line)",
-                "must be a list of issuers, each with a name and a kind")
-        }
-        let known = IssuerSettings.rules.map(\.key)
-        if known.contains(entry.path[3]) { return }
-        unknown(
-            entry, known.map { "auth.issuers.\(entry.path[2]).\($0)" },
-            prefix: "auth.issuers.\(entry.path[2]).")
     }
 
     mutating func unknown(
@@ -309,7 +200,7 @@ extension SettingsReader {
         ]
         named += transportFiles
         for (number, issuer) in settings.auth.issuers.enumerated() {
-            named.append(("auth.issuers.\(number).ca", issuer.authority))
+            named += issuer.files.map { ("auth.issuers.\(number).\($0.key)", $0.path) }
         }
         for (key, path) in named {
             guard let path else { continue }
