@@ -24,6 +24,8 @@ package struct IssuerSettings: Sendable, Equatable {
     package var kind = Kind.embedded
     /// The longest time an answer is believed.
     package var timeToLiveMax = Nanoseconds.seconds(30)
+    /// How long an answer is believed past its time while the issuer cannot be reached; zero: not at all.
+    package var stale = Nanoseconds.zero
     /// Tokens that begin with this are this issuer's; empty: any.
     package var tokenPrefix = ""
     /// Listener names (SNI) this issuer is asked on; empty: any.
@@ -116,6 +118,7 @@ extension IssuerSettings {
             .text("name", "letters, digits, '.', '_' and '-', at most 64", \.name, isName),
             .choice("kind", \.kind),
             .time("max_ttl", .milliseconds(1)...(.seconds(3_600)), \.timeToLiveMax, orZero: true),
+            .time("stale", .seconds(1)...(.seconds(60)), \.stale, orZero: true),
             .text("token_prefix", "at most 64 characters of a token", \.tokenPrefix, isTokenText),
             .list("server_names", "a list of host names", \.serverNames, isServerName),
         ] + introspectionRules + [
