@@ -187,6 +187,7 @@ final class Journey: CallHandle, RunDelegate {
         } catch {
             visit.noteRefusal(
                 error, of: call.method.auditName, object: call.model, identity: credential.identity)
+            if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
             return
         }
