@@ -165,7 +165,7 @@ import Testing
             try await connection.close()
             let path = "/oauth2/x%0d%0aFORGED%0aFORGED"
             _ = try await AuthorizationServerTests.curl(
-                gateway, path, ["-H", "User-Agent: a\u{7f}FORGED", "-A", "x\u{1b}[2JFORGED"])
+                gateway, path, ["-A", "x\u{1b}[2JFORGED"])
             try await eventually("the refusals are in the audit log") {
                 !ReloadTests.audit(gateway).isEmpty
             }

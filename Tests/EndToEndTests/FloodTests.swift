@@ -120,7 +120,7 @@ import Testing
     }
 
     private static func auth(_ token: String) throws -> ByteBuffer {
-        var auth = Sluice_Auth()
+        var auth = Sluice_AuthUpdate()
         auth.token = token
         return ByteBuffer(bytes: try auth.serializedBytes() as [UInt8])
     }
