@@ -50,7 +50,9 @@ extension Journey {
             credential, method: method, model: call.model)
         let identity = credential.identity
         return AccessReport(
-            allowed: explanation.allowed, rule: explanation.rule, plan: explanation.plan,
+            allowed: explanation.isAllowed,
+            rule: explanation.rule.isEmpty ? explanation.scope : explanation.rule,
+            plan: explanation.plan,
             why: explanation.why, issuer: identity.issuer, client: identity.client,
             subject: identity.subject, scopes: identity.scopes)
     }

@@ -64,7 +64,7 @@ package final class House: Sendable {
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
         let limits = LimitsBox(settings.limits)
-        reloader.add(ReloadPart { new, _ in { limits.replace(with: new.limits) } })
+        reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
@@ -147,7 +147,7 @@ struct Rooms: Sendable {
     let seals: SealKeeper
     let usage: UsageKeeper
     private let fleet: Fleet
-    private let issuers: Issuers
+    private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
     private let group: MultiThreadedEventLoopGroup
 
@@ -192,29 +192,32 @@ struct Rooms: Sendable {
             interval: settings.models.poll, logger: logger)
         try await repository.start()
         fleet.keepWarm { registry.defaults }
-        let issuers = try await Issuers.open(settings, group: group, logger: logger)
+        let issuers = IssuerKeeper(
+            try await Issuers.open(settings, group: group, logger: logger))
         var admission = AdmissionLimits()
         admission.tokenBytes = settings.limits.tokenBytes
         admission.calls = settings.callsMax
         admission.callsPerClient = settings.callsPerClientMax
+        settings.auth.gate.apply(to: &admission)
         let plans = PlanDesk(
             Plans(settings.plans), limits: admission, wall: Int64(Date().timeIntervalSince1970))
         let usage = try UsageKeeper.open(settings.state, desk: plans, logger: logger)
         let gatekeeper = try Gatekeeper(
-            issuers: issuers.trusted, policy: try settings.auth.policy(),
+            issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
-            unknownModel: registry.unknown)
+            observer: GateLog(logger: logger), unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
             group: group)
+        reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in
                 let wishes = MemoryWishes(
                     ShardSettings(new.shards, new.memory, new.models.rules))
                 let plans = Plans(new.plans)
-                return {
+                return ReloadPart.Ready {
                     gatekeeper.plans.reload(plans)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
@@ -226,7 +229,8 @@ struct Rooms: Sendable {
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
-            issuers: issuers, authorization: .open(settings, issuers: issuers, audit: audit), group: group)
+            issuers: issuers,
+            authorization: .open(settings, issuers: issuers.current, audit: audit), group: group)
     }
 
     private static func engine(

@@ -18,7 +18,13 @@ struct AccessCommand: AsyncParsableCommand {
         @Option(
             help: ArgumentHelp(
                 "What is wanted: \(Deed.allCases.map(\.rawValue).joined(separator: ", ")).",
-                valueName: "deed"))
+                valueName: "deed"),
+            transform: { text in
+                guard let deed = Deed(rawValue: text) else {
+                    throw ValidationError("'\(text)' is none of them.")
+                }
+                return deed
+            })
         var `for` = Deed.infer
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var connection: ConnectionOptions
@@ -55,5 +61,3 @@ struct AccessCommand: AsyncParsableCommand {
         }
     }
 }
-
-extension Deed: ExpressibleByArgument {}

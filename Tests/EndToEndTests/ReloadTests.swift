@@ -41,7 +41,8 @@ import Testing
                     await #expect(throws: SluiceError.self) {
                         _ = try await other.infer("iris", inputs: [large])
                     }
-                    #expect(try await other.fleetAccount().loadsWarn == 7)
+                    let warning = try await other.fleetAccount().loadsWarn
+                    #expect(warning == 7)
                 }
                 #expect(try await client.reloadSettings() == [])
             }
@@ -152,8 +153,9 @@ import Testing
             #expect(try await TokenTests.outcome(gateway, token: leaver)?.code == .unauthenticated)
             #expect(try await TokenTests.outcome(gateway, token: stayer) == nil)
             try await gateway.withClient(token: admin) { client in
-                #expect(try await client.purgeTokens(of: .client("stayer")) == 1)
-                #expect(try await client.purgeTokens(of: .subject("nobody")) == 0)
+                let stayers = try await client.purgeTokens(of: .client("stayer"))
+                let nobodys = try await client.purgeTokens(of: .subject("nobody"))
+                #expect(stayers == 1 && nobodys == 0)
             }
         }
     }

@@ -45,6 +45,9 @@ import Testing
         for key in IssuerSettings.keys {
             #expect(text.contains(" \(key):"), "auth.issuers.\(key)")
         }
+        for key in PolicyRuleText.keys + OwnershipText.keys + CertificateIdentityText.keys {
+            #expect(text.contains(" \(key):"), "auth: \(key)")
+        }
         for key in ModelRuleText.keys {
             #expect(text.contains(" \(key):"), "models.rules.\(key)")
         }
@@ -60,8 +63,10 @@ import Testing
         let lines = try SettingsTests.example.split(
             separator: "\n", omittingEmptySubsequences: false)
         let own = try #require(lines.firstIndex { $0.hasPrefix("auth:") })
+        let end = try #require(lines.firstIndex { $0.hasPrefix("  scopes:") })
         let yaml = lines.enumerated().map { index, line in
-            index > own && line.hasPrefix("#   ") ? " " + line.dropFirst() : String(line)
+            (own..<end).contains(index) && line.hasPrefix("#   ")
+                ? " " + line.dropFirst() : String(line)
         }
         .joined(separator: "\n")
         let (settings, faults) = evaluate(yaml)

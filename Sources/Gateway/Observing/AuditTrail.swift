@@ -2,7 +2,7 @@
 // its own: calls never wait for the disk.
 
 package import Contract
-import Files
+package import Files
 import Foundation
 package import Logging
 import NIOPosix

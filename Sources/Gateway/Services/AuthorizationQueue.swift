@@ -79,7 +79,6 @@ package final class AuthorizationQueue: AuthorizationDesk, Service {
     private func note(
         _ job: AuthorizationJob, _ result: Result<AuthorizationAnswer, AuthorizationRefusal>
     ) {
-        guard let audit else { return }
         var event = AuditEvent(
             act: job.request.act, outcome: .done, issuer: "embedded", client: job.credential.id,
             address: job.address)

@@ -8,15 +8,19 @@ import Synchronization
 
 /// A room that can take new settings.
 struct ReloadPart: Sendable {
-    /// Checks what concerns this room and makes what may fail. What it returns puts the new settings in force, and cannot
-    /// fail. Throws what the operator has to mend.
-    var prepare: @Sendable (_ new: Settings, _ old: Settings) async throws -> @Sendable () -> Void
+    /// New settings that were checked, with what they need.
+    struct Ready: Sendable {
+        /// Puts them in force; cannot fail.
+        var commit: @Sendable () -> Void
+        /// Gives back what was opened for them: another part has refused.
+        var discard: @Sendable () async -> Void = {}
+    }
+
+    /// Checks what concerns this room and makes what may fail. Throws what the operator has to mend.
+    var prepare: @Sendable (_ new: Settings, _ old: Settings) async throws -> Ready
 
     init(
-        _ prepare:
-            @escaping @Sendable (_ new: Settings, _ old: Settings) async throws ->
-            @Sendable ()
-            -> Void
+        _ prepare: @escaping @Sendable (_ new: Settings, _ old: Settings) async throws -> Ready
     ) {
         self.prepare = prepare
     }
@@ -116,10 +120,10 @@ final class Reloader: Service {
         let new = try await NIOThreadPool.singleton.runIfActive { try old.readAgain() }
         let changes = new.changes(since: old)
         var faults = SettingsReading.refusals(changes).map(\.description)
-        var commits: [@Sendable () -> Void] = []
+        var ready: [ReloadPart.Ready] = []
         for part in parts.withLock({ $0 }) {
             do {
-                commits.append(try await part.prepare(new.settings, old.settings))
+                ready.append(try await part.prepare(new.settings, old.settings))
             } catch let error as GatewayError {
                 faults.append(error.message)
             } catch {
@@ -134,6 +138,7 @@ final class Reloader: Service {
             }
         }
         guard faults.isEmpty else {
+            for part in ready { await part.discard() }
             throw GatewayError(
                 .configuration,
                 faults.count == 1
@@ -141,7 +146,7 @@ final class Reloader: Service {
                     : "the new settings have \(faults.count) faults:"
                         + faults.map { "\n  \($0)" }.joined())
         }
-        for commit in commits { commit() }
+        for part in ready { part.commit() }
         reading.withLock { $0 = new }
         return changes
     }

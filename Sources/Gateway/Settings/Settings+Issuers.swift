@@ -159,7 +159,7 @@ extension IssuerSettings {
     ]
 
     private static let everyKind: Set<String> = [
-        "name", "kind", "max_ttl", "token_prefix", "server_names",
+        "name", "kind", "max_ttl", "stale", "token_prefix", "server_names",
     ]
     private static let signatureKeys: Set<String> = ["jwks_url", "jwks_file", "algorithms"]
 

@@ -151,6 +151,12 @@ package struct AuthenticationSettings: Sendable, Equatable {
     package var issuers = [IssuerSettings()]
     /// A scope of another issuer's and the scopes it grants here.
     package var scopes: [String: [String]] = [:]
+    /// Empty: scopes alone decide.
+    package var rules: [PolicyRule] = []
+    package var owners: [Ownership] = []
+    package var certificates: [CertificateIdentity] = []
+    package var ages = ScopeAges()
+    package var gate = GateSettings()
     package var server = AuthorizationServerSettings()
 
     package init() {}

@@ -27,6 +27,7 @@ struct SettingsReader {
         readPlans()
         readIssuers()
         readScopes()
+        readAccess()
         checkTogether()
         checkFiles()
     }
@@ -100,9 +101,11 @@ extension SettingsReader {
     private mutating func checkKeys() {
         let known =
             Settings.rules.map(\.key) + [
-                "auth.issuers", "auth.scopes", "models.rules", "plans", "tls.certificates",
+                "auth.certificates", "auth.issuers", "auth.max_ttl_by_scope", "auth.owners",
+                "auth.policy", "auth.scopes", "models.rules", "plans", "tls.certificates",
             ]
         for entry in sources.document.entries {
+            if checkAccessKey(entry) { continue }
             let isScope = entry.path.starts(with: ["auth", "scopes"])
             if !isScope, let dotted = entry.path.first(where: { $0.contains(".") }) {
                 fault(

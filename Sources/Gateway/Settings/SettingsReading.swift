@@ -89,7 +89,8 @@ package struct SettingsReading: Sendable {
 
     /// Among them, what is settled at start all the same.
     private static let settled = [
-        "auth.server.", "limits.handshake", "limits.token", "limits.calls",
+        "auth.server.", "auth.cache.", "auth.lookups.", "limits.handshake", "limits.token",
+        "limits.calls",
         "limits.calls_per_client", "limits.handshakes", "limits.handshakes_per_address",
     ]
 
