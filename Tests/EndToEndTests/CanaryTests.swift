@@ -198,7 +198,8 @@ private final class Witness: Sendable {
         try await witness.curl(issuer, "/oauth2/token", signed + form + ["-d", "scope=\(canary)"])
         try await witness.curl(issuer, "/oauth2/revoke", signed + ["-d", "token=\(canary)"])
         let short = try await witness.token(issuer, "app", app)
-        let revoked = try await witness.curl(issuer, "/oauth2/revoke", signed + ["-d", "token=\(short)"])
+        let revoked = try await witness.curl(
+            issuer, "/oauth2/revoke", signed + ["-d", "token=\(short)"])
         #expect(revoked == 200)
         #expect(try await !witness.call(issuer, short))
     }
@@ -243,7 +244,8 @@ private final class Witness: Sendable {
             "token", "create", "--name", "chief", "--scope", "admin", state[0], state[1])
         let leaver = try await witness.ask(
             "token", "create", "--name", "leaver", "--json", state[0], state[1])
-        _ = try await witness.ask("client", "create", "--name", "b", "--id", "b", state[0], state[1])
+        _ = try await witness.ask(
+            "client", "create", "--name", "b", "--id", "b", state[0], state[1])
         _ = try await witness.ask("client", "rotate", "b", "--json", state[0], state[1])
         #expect(try await witness.call(issuer, leaver))
         let wrong = files.appending(path: "canary")

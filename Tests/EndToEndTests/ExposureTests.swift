@@ -171,7 +171,8 @@ import Testing
             }
             for line in gateway.log.split(whereSeparator: \.isNewline) {
                 #expect(!line.hasPrefix("FORGED") && !line.hasPrefix("{\"act\""), "\(line)")
-                #expect(line.unicodeScalars.allSatisfy { $0.value >= 0x20 || $0 == "\t" }, "\(line)")
+                #expect(
+                    line.unicodeScalars.allSatisfy { $0.value >= 0x20 || $0 == "\t" }, "\(line)")
                 if format == "json" {
                     let object = try? JSONSerialization.jsonObject(with: Data(line.utf8))
                     #expect(object is [String: Any], "\(line)")

@@ -243,7 +243,8 @@ import Testing
     /// A gateway that asks another Sluice, and how often that was asked.
     private func withAskedIssuer(
         _ settings: String,
-        _ body: (_ gateway: TestGateway, _ issuer: TestGateway, _ token: String) async throws -> Void
+        _ body: (_ gateway: TestGateway, _ issuer: TestGateway, _ token: String) async throws ->
+            Void
     ) async throws {
         try await withGateway(settings: "log: { level: debug, format: json }\n") { issuer in
             let app = try await AuthorizationServerTests.client(
@@ -327,7 +328,8 @@ import Testing
                 }
                 let seconds = Int((ContinuousClock.now - began) / .seconds(1)) + 1
                 let more = questions(issuer) - asked
-                print("flood: \(more) questions in \(seconds) s; before \(before), during \(during)")
+                print(
+                    "flood: \(more) questions in \(seconds) s; before \(before), during \(during)")
                 #expect(more > 0 && more <= 20 + seconds, "\(more) questions in \(seconds) s")
                 #expect(during < max(before * 4, .milliseconds(100)), "\(before), \(during)")
                 let newcomer = try await outcome(gateway, token: token)

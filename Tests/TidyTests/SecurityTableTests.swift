@@ -25,9 +25,10 @@ import Testing
             var suite: String?
             var isMarked = false
             for line in file.lines {
+                // Indented ones stand in an #if; other indented types are helpers inside a suite.
                 if let match = line.firstMatch(
-                    of: #/^(?:@Suite\S* )?(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#)
-                {
+                    of: #/^(?: *@Suite.*? | *(?=extension )|)(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#
+                ) {
                     suite = String(match.1)
                 }
                 if line.contains("@Test") { isMarked = true }
@@ -45,18 +46,13 @@ import Testing
         func holds(_ name: String, suiteBefore: inout String) -> Bool {
             let halves = name.split(separator: ".", omittingEmptySubsequences: false).map(
                 String.init)
-            if halves.count == 2 {
-                if !halves[0].isEmpty { suiteBefore = halves[0] }
-                return tests[suiteBefore]?.contains(halves[1]) == true
-            }
-            let parts = name.split(separator: "/").map(String.init)
-            suiteBefore = parts.last ?? ""
-            switch (halves.count, parts.count) {
-            case (1, 1):
-                return suites[name] != nil || suites.values.contains { $0.contains(name) }
-            case (1, 2): return suites[parts[0]]?.contains(parts[1]) == true
-            default: return false
-            }
+            let parts = halves[0].split(separator: "/").map(String.init)
+            if let last = parts.last { suiteBefore = last }
+            guard halves.count < 3, parts.count < 3,
+                parts.count < 2 || suites[parts[0]]?.contains(parts[1]) == true
+            else { return false }
+            if halves.count == 2 { return tests[suiteBefore]?.contains(halves[1]) == true }
+            return suites[name] != nil || tests[suiteBefore] != nil
         }
     }
 
@@ -96,19 +92,21 @@ import Testing
         for name in [
             "TidyTests", "TidyTests/SecurityTableTests", "SecurityTableTests",
             "SecurityTableTests.namesAreFoundAndMissed", ".everyRowNamesATestThatThereIs",
-            "TLSTests/TicketTests",
+            "TLSTests/TicketTests", "TidyTests/TidyTests.theTreeIsThere",
         ] {
             #expect(Self.declared.holds(name, suiteBefore: &suite), "\(name)")
         }
         suite = ""
         for name in [
             "NoTests", "TLSTests/SecurityTableTests", "SecurityTableTests.rows", ".nothing",
-            "TidyTests.everyRowNamesATestThatThereIs", "SecurityTableTests.", ".", "a/b/c",
+            "TidyTests.everyRowNamesATestThatThereIs", "SecurityTableTests.", ".", "a/b/c", "",
+            "TLSTests/SecurityTableTests.namesAreFoundAndMissed",
         ] {
             #expect(!Self.declared.holds(name, suiteBefore: &suite), "\(name)")
         }
         let rows = Self.rows(
-            of: "| threat | what we do | test |\n|---|---|---|\n| a | b | `C`, `D.e` |\n| x | y |\n")
+            of: "| threat | what we do | test |\n|---|---|---|\n| a | b | `C`, `D.e` |\n| x | y |\n"
+        )
         #expect(rows.count == 1 && rows.first?.names == ["C", "D.e"])
     }
 }
