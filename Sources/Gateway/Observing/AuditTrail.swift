@@ -24,7 +24,7 @@ package struct AuditSettings: Sendable, Equatable {
 extension AuditEvent {
     /// One line of JSON with its line feed. What is empty is left out.
     func line(at date: Date) -> String {
-        let time = date.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true))
+        let time = date.ISO8601Format(.init(includingFractionalSeconds: true))
         var line = "{\"time\":\"\(time)\",\"act\":\(JSONText.quoted(act))"
         line += ",\"outcome\":\"\(outcome.rawValue)\""
         for (name, value) in [

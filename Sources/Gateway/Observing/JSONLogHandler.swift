@@ -21,7 +21,7 @@ struct JSONLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         var line =
-            "{\"time\":\"\(Date().ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)))\""
+            "{\"time\":\"\(Date().ISO8601Format(.init(includingFractionalSeconds: true)))\""
         line += ",\"level\":\"\(event.level.rawValue)\",\"label\":\(JSONText.quoted(label))"
         line += ",\"message\":\(JSONText.quoted(event.message.description))"
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
