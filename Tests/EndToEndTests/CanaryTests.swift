@@ -1,9 +1,11 @@
 // Canaries: everything secret that one long scene uses or makes up is searched for in all that it left behind.
 
 import Foundation
+import NIOCore
 import SluiceClient
 import SluiceMessages
 import SluiceWire
+import SwiftProtobuf
 import Synchronization
 import Testing
 
@@ -145,7 +147,8 @@ private final class Witness: Sendable {
                     #expect(try await gateway.stop() == 0)
                     #expect(try await issuer.stop() == 0)
                     #expect(witness.secretCount >= 10 && witness.wordCount > 30)
-                    #expect(try witness.found(in: [gateway.folder, issuer.folder]) == [])
+                    let found = try witness.found(in: [gateway.folder, issuer.folder])
+                    #expect(found == [])
                     try theSearchFinds(witness, gateway, token: token)
                 }
             }
@@ -301,7 +304,8 @@ private final class Witness: Sendable {
     ) throws {
         let file = gateway.folder.appending(path: "state/core.1")
         try (Data([0, 0xFF]) + Data(token.utf8) + Data([0])).write(to: file)
-        #expect(try witness.found(in: [gateway.folder]) == ["\(file.path): \(token)"])
+        let found = try witness.found(in: [gateway.folder])
+        #expect(found == ["\(file.path): \(token)"])
         #expect(gateway.log.contains("\"level\":\"trace\"") || gateway.log.contains("trace"))
         let names = try FileManager.default.subpathsOfDirectory(atPath: gateway.folder.path)
         #expect(names.contains("log") && names.contains("out"))

@@ -45,7 +45,8 @@ import Testing
                 Int($0.split(separator: ":").last ?? "") ?? 0
             }
             let expected = ports.map { "tcp 0100007F:" + String(format: "%04X", $0) }
-            #expect(try listening(gateway.processIdentifier) == Set(expected))
+            let found = try listening(gateway.processIdentifier)
+            #expect(found == Set(expected))
         }
     }
 

@@ -62,6 +62,9 @@ import Testing
                 let limited = try #require(try await outcome(client))
                 #expect(limited.code == .resourceExhausted && limited.reason == "RATE_LIMIT")
                 #expect(try await outcome(client, "digits-mlp")?.code == .notFound)
+            }
+            let other = try await gateway.token(scope: "models:read", name: "app-2")
+            try await gateway.withClient(token: other) { client in
                 let index = try await client.index()
                 #expect(index.map(\.name) == ["iris"])
             }
@@ -76,10 +79,11 @@ import Testing
             }
             let check = try await Command.run(
                 "access", "check", "--model", "iris", "--json", "--endpoint", gateway.endpoint,
-                "--ca", gateway.ca, environment: ["SLUICE_TOKEN": app])
+                "--ca", gateway.ca, environment: ["SLUICE_TOKEN": other])
             #expect(check.status == 0, "\(check.error)")
-            #expect(check.output.contains("\"rule\" : \"irises\""), "\(check.output)")
-            #expect(check.output.contains("\"plan\" : \"gold\""), "\(check.output)")
+            let said = try JSONSerialization.jsonObject(with: Data(check.output.utf8))
+            let fields = try #require(said as? [String: Any])
+            #expect(fields["rule"] as? String == "irises" && fields["plan"] as? String == "gold")
         }
     }
 
