@@ -106,6 +106,14 @@ final class RawConnection: Sendable {
 
     func send(bytes: ByteBuffer) async throws { try await channel.writeAndFlush(bytes) }
 
+    /// Sends without waiting for anything: also to a gateway that has stopped reading.
+    func post(bytes: ByteBuffer) { channel.writeAndFlush(bytes, promise: nil) }
+
+    /// Whether anything is taken from the socket.
+    func reads(_ does: Bool) async throws {
+        try await channel.setOption(.autoRead, value: does).get()
+    }
+
     /// The next event. Throws when none comes in time.
     func next(within seconds: Double = 10) async throws -> RawEvent {
         var event: RawEvent?
