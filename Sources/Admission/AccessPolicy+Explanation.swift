@@ -22,22 +22,32 @@ extension AccessPolicy {
                     : "the rule '\(rule)' allows it to the token's scope '\(scope)'"
             return AccessExplanation(
                 isAllowed: true, rule: rule, scope: scope, plan: plan, why: by)
-        case .hidden, .missing:
-            return AccessExplanation(
-                isAllowed: false, rule: "", scope: "", plan: "",
-                why: refusal(grants, method: method, model: model))
+        case .hidden:
+            return refused(
+                grants.hasPolicy
+                    ? "the rules that fit this caller (\(names(grants))) do not allow it"
+                    : "none of the token's scopes allows it", grants)
+        case .missing(let scope):
+            return refused(
+                scope.isEmpty
+                    ? "no rule of auth.policy fits this caller"
+                    : grants.hasPolicy
+                        ? "the rules that fit this caller (\(names(grants))) do not give the scope "
+                            + scope
+                        : "the token lacks the scope \(scope)", nil)
         }
     }
 
-    private func refusal(_ grants: Grants, method: Method, model: String) -> String {
-        if grants.entitlements.isEmpty { return "no rule of auth.policy fits this caller" }
-        if grants.judge(method, model: model) == .hidden(rule: "auth.owners") {
-            return "the model '\(model)' belongs to others (auth.owners)"
-        }
-        let names = grants.entitlements.map { "'\($0.rule)'" }.joined(separator: ", ")
-        return grants.hasPolicy
-            ? "the rules that fit this caller (\(names)) do not allow it"
-            : "none of the token's scopes allows it"
+    /// In the same words for every model, so that nothing is learned by asking for names.
+    private func refused(_ why: String, _ grants: Grants?) -> AccessExplanation {
+        let others = grants?.owned.contains { !$0.isOwner } ?? false
+        return AccessExplanation(
+            isAllowed: false, rule: "", scope: "", plan: "",
+            why: others ? why + ", or it belongs to others (auth.owners)" : why)
+    }
+
+    private func names(_ grants: Grants) -> String {
+        grants.entitlements.map { "'\($0.rule)'" }.joined(separator: ", ")
     }
 
     /// The first of the token's scopes that gives the right by itself.

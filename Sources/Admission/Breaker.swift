@@ -29,6 +29,8 @@ package struct Breaker: Sendable, Equatable {
     private var seen = 0
     private var pause = Breaker.pauseMin
     private var openUntil = Instant(nanoseconds: 0)
+    /// What came of the last look-up that had no answer: who is not let through is told the same.
+    package private(set) var lastFailure: CallFailure?
 
     package init() {}
 
@@ -50,10 +52,12 @@ package struct Breaker: Sendable, Equatable {
         return .probe
     }
 
-    /// A look-up has ended: with an answer, whatever it said, or without one.
-    package mutating func note(answered: Bool, isProbe: Bool, at now: Instant) {
+    /// A look-up has ended: with an answer, whatever it said (nil), or with a failure instead of one.
+    package mutating func note(_ failure: CallFailure?, isProbe: Bool, at now: Instant) {
+        let answered = failure == nil
         switch phase {
         case .closed:
+            lastFailure = failure ?? lastFailure
             failuresInRow = answered ? 0 : failuresInRow + 1
             outcomes = (outcomes << 1 | (answered ? 0 : 1)) & (1 << UInt32(Breaker.window) - 1)
             seen = min(seen + 1, Breaker.window)
@@ -63,6 +67,7 @@ package struct Breaker: Sendable, Equatable {
             if answered {
                 self = Breaker()
             } else {
+                lastFailure = failure
                 pause = min(Nanoseconds(pause.count * 2), Breaker.pauseMax)
                 open(now)
             }

@@ -306,7 +306,9 @@ extension Gatekeeper {
 
     private func tell(_ settlement: Settlement<Inquiry>, _ issuer: TrustedIssuer) {
         if let phase = settlement.breaker { observer?.breaker(of: issuer.name, became: phase) }
-        if case .success(let credential) = settlement.result, credential.isStale {
+        if case .success(let credential) = settlement.result, credential.isStale,
+            !settlement.waiters.isEmpty
+        {
             observer?.staleAnswer(from: issuer.name)
         }
         for inquiry in settlement.waiters { inquiry.settle(settlement.result) }

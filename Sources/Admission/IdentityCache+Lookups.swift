@@ -19,7 +19,7 @@ extension IdentityCache {
             case .probe: lookup.isProbe = true
             case .refused(let wait):
                 counts.refusedByBreaker += 1
-                let failure = Self.unreachable(lookup.issuer, wait)
+                let failure = resting(lookup.issuer, wait)
                 return .refused(settle(lookup, .notAsked(failure), started: now, now: now))
             }
         }
@@ -112,9 +112,9 @@ extension IdentityCache {
             return nil
         }
         guard lookup.issuer.asksPerToken else { return nil }
-        var answered = true
-        if case .failed = outcome { answered = false }
-        breaker.note(answered: answered, isProbe: lookup.isProbe, at: now)
+        var failure: CallFailure?
+        if case .failed(let why) = outcome { failure = why }
+        breaker.note(failure, isProbe: lookup.isProbe, at: now)
         breakers[opening] = breaker
         return breaker.phase == before ? nil : breaker.phase
     }
@@ -199,7 +199,7 @@ extension IdentityCache {
 
     /// What the issuer said before, when it cannot be reached and its settings allow that: for a token that is valid still,
     /// for at most `stale` after its time, and for no call that asks for a younger answer.
-    mutating func stale(
+    func stale(
         _ previous: Credential?, _ issuer: TrustedIssuer, _ failure: CallFailure, need: CallNeed?,
         now: Instant
     ) -> Credential? {
@@ -208,7 +208,6 @@ extension IdentityCache {
             now < validUntil, now < previous.facts.freshUntil + issuer.stale
         else { return nil }
         if let need, policy.ages.ageMax(need) != nil { return nil }
-        counts.staleAnswers += 1
         let end = min(validUntil, previous.facts.freshUntil + issuer.stale)
         return judge(
             previous.facts, account: previous.account,
@@ -246,10 +245,13 @@ extension IdentityCache {
         CallFailure(.unavailable, .stopping, "the gateway is stopping", notStarted: true)
     }
 
-    static func unreachable(_ issuer: TrustedIssuer, _ wait: Nanoseconds) -> CallFailure {
-        CallFailure(
-            .unavailable, .issuerUnavailable,
-            "the issuer '\(issuer.name)' did not answer lately and is not asked for now",
+    /// The breaker's answer: for the reason for which it opened.
+    func resting(_ issuer: TrustedIssuer, _ wait: Nanoseconds) -> CallFailure {
+        let reason = breakers[issuer.opening]?.lastFailure?.reason ?? .issuerUnavailable
+        let what =
+            reason == .issuerRefused ? "does not accept this gateway" : "did not answer lately"
+        return CallFailure(
+            .unavailable, reason, "the issuer '\(issuer.name)' \(what) and is not asked for now",
             notStarted: true, retryAfter: wait)
     }
 

@@ -152,6 +152,7 @@ package struct IdentityCache<Waiter> {
                     let stale = stale(
                         previous, shown.issuer, kept.failure, need: shown.need, now: now)
                 {
+                    counts.staleAnswers += 1
                     return .known(stale, refresh: nil)
                 }
                 counts.negativeHits += 1
@@ -162,8 +163,9 @@ package struct IdentityCache<Waiter> {
         if flights[shown.key] == nil,
             let wait = breakers[shown.issuer.opening]?.refusal(at: now)
         {
-            let failure = Self.unreachable(shown.issuer, wait)
+            let failure = resting(shown.issuer, wait)
             if let stale = stale(previous, shown.issuer, failure, need: shown.need, now: now) {
+                counts.staleAnswers += 1
                 return .known(stale, refresh: nil)
             }
             counts.refusedByBreaker += 1
@@ -254,6 +256,9 @@ package struct IdentityCache<Waiter> {
         }
         let waiters = flights.removeValue(forKey: lookup.key).map { Array($0.waiters.values) } ?? []
         waiterCount -= waiters.count
+        if case .success(let credential) = result, credential.isStale {
+            counts.staleAnswers += UInt64(waiters.count)
+        }
         return Settlement(waiters: waiters, result: result, breaker: phase)
     }
 

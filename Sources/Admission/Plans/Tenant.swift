@@ -125,16 +125,20 @@ package final class TenantBook: Sendable {
         {
             return
         }
-        let before = state.tenants.count
-        for key in Array(state.tenants.keys) {
-            guard var tenant = state.tenants.removeValue(forKey: key) else { continue }
-            if isKnownUniquelyReferenced(&tenant), tenant.isIdle(time, quotas: quotas) {
-                state.free.append(tenant.number)
-            } else {
-                state.tenants[key] = tenant
+        var idle: [Key] = []
+        var index = state.tenants.startIndex
+        while index != state.tenants.endIndex {
+            if isKnownUniquelyReferenced(&state.tenants.values[index]),
+                state.tenants.values[index].isIdle(time, quotas: quotas)
+            {
+                idle.append(state.tenants.keys[index])
             }
+            state.tenants.formIndex(after: &index)
         }
-        // One that found room at once need not wait for the next.
-        state.sweptAt = state.tenants.count < before ? nil : time.now
+        for key in idle {
+            if let gone = state.tenants.removeValue(forKey: key) { state.free.append(gone.number) }
+        }
+        // One that found much need not wait for the next; one place at a time would be a sweep for each new client.
+        state.sweptAt = idle.count > tenantsMax / 8 ? nil : time.now
     }
 }
