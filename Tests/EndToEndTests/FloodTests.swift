@@ -38,12 +38,11 @@ import Testing
 
     /// Sends one byte after the other until the gateway has had enough. Returns how long that took.
     private func drip(_ bytes: ByteBuffer, _ connection: RawConnection) async throws -> Duration {
-        var bytes = bytes
         let began = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                while let byte = bytes.readSlice(length: 1) {
-                    connection.post(bytes: byte)
+                for byte in bytes.readableBytesView {
+                    connection.post(bytes: ByteBuffer(integer: byte))
                     try await Task.sleep(for: .milliseconds(100))
                 }
             }

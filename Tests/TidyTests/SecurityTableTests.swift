@@ -27,7 +27,8 @@ import Testing
             for line in file.lines {
                 // Indented ones stand in an #if; other indented types are helpers inside a suite.
                 if let match = line.firstMatch(
-                    of: #/^(?: *@Suite.*? | *(?=extension )|)(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#
+                    of:
+                        #/^(?: *@Suite.*? | *(?=extension )|)(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#
                 ) {
                     suite = String(match.1)
                 }
