@@ -185,7 +185,7 @@ private final class Witness: Sendable {
         for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"] {
             let question = ["-d", "token=\(token)&token_type_hint=access_token"]
             for credential in [
-                [], ["-u", "app:\(canary)"], ["-u", "\(canary):\(app)"],
+                [], ["-u", "app:\(canary)"], ["-u", "nobody:\(canary)"],
                 ["-H", "Authorization: Bearer \(canary)"], ["-H", "Authorization: \(canary)"],
                 ["-d", "client_id=app&client_secret=\(canary)"],
             ] {
