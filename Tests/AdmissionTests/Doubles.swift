@@ -37,6 +37,9 @@ final class FakeVerifier: TokenVerifier, Sendable {
 
     func answer(_ answer: @escaping Answer) { state.withLock { $0.answer = answer } }
 
+    /// Holds back the answers from now on.
+    func hold() { state.withLock { $0.holding = true } }
+
     func release() {
         let held = state.withLock { state in
             state.holding = false
@@ -89,4 +92,11 @@ func eventually(_ condition: @Sendable () -> Bool) async -> Bool {
         await Task.yield()
     }
     return condition()
+}
+
+/// A value that a closure leaves behind.
+final class Box<Value: Sendable>: Sendable {
+    private let held = Mutex<Value?>(nil)
+    var value: Value? { held.withLock { $0 } }
+    func put(_ value: Value) { held.withLock { $0 = value } }
 }

@@ -6,89 +6,11 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-private func unknown(_ model: String) -> CallFailure {
-    CallFailure(.notFound, .modelNotFound, "there is no model '\(model)'", notStarted: true)
-}
-
 /// What callers see of it is `unknown`; the rule is for the audit log.
 private func hidden(_ model: String) -> CallFailure {
-    var failure = unknown(model)
+    var failure = House.unknown(model)
     failure.rule = "auth.scopes"
     return failure
-}
-
-private struct House: Sendable {
-    let clock = FakeClock()
-    let loop = NIOAsyncTestingEventLoop()
-    let told = Told()
-    let keeper: Gatekeeper
-
-    init(
-        _ verifier: any TokenVerifier, limits: AdmissionLimits = AdmissionLimits(),
-        overdueAtOnce: Bool = false
-    ) throws {
-        try self.init(
-            [TrustedIssuer(name: "main", verifier: verifier, vocabulary: .foreign)],
-            limits: limits, overdueAtOnce: overdueAtOnce)
-    }
-
-    init(
-        _ issuers: [TrustedIssuer], limits: AdmissionLimits = AdmissionLimits(),
-        overdueAtOnce: Bool = false
-    ) throws {
-        let clock = clock
-        keeper = try Gatekeeper(
-            issuers: issuers, policy: AccessPolicy(), limits: limits, unknownModel: unknown,
-            clock: { clock.now },
-            pause: { _ in if !overdueAtOnce { try await Task.sleep(for: .seconds(3_600)) } })
-    }
-
-    /// Shows a token on the event loop; later answers go to `told`.
-    @discardableResult
-    func show(
-        _ token: String?, peer: Peer = Peer(address: "::1"), patience: Nanoseconds = .seconds(5),
-        on other: NIOAsyncTestingEventLoop? = nil
-    ) async throws -> Recognition {
-        let loop = other ?? loop
-        let (keeper, told, now) = (keeper, told, clock.now)
-        return try await loop.executeInContext {
-            keeper.identify(
-                token.map { Secret($0) }, peer: peer, now: now, deadline: now + patience, on: loop
-            ) { result in
-                loop.preconditionInEventLoop()
-                told.add(result)
-            }
-        }
-    }
-
-    /// Runs the gate around the body.
-    func open(_ body: @Sendable @escaping () async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { [keeper] in await keeper.run() }
-            try await body()
-            group.cancelAll()
-        }
-    }
-
-    /// The credential of a token that is active.
-    func credential(_ token: String = "token") async throws -> Credential {
-        switch try await show(token) {
-        case .known(let credential): return credential
-        case .refused(let failure): throw failure
-        case .asked:
-            _ = await eventually { told.count > 0 }
-            return try #require(told.credentials.last)
-        }
-    }
-}
-
-extension Recognition {
-    fileprivate var failure: CallFailure? {
-        if case .refused(let failure) = self { failure } else { nil }
-    }
-    fileprivate var credential: Credential? {
-        if case .known(let credential) = self { credential } else { nil }
-    }
 }
 
 @Suite struct IdentifyTests {

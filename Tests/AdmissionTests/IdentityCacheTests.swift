@@ -371,6 +371,25 @@ extension Asked {
     }
 }
 
+@Suite struct CacheKeyTests {
+    /// The map holds digests, compared whole: half a right one finds nothing.
+    @Test func everyBitCounts() {
+        let digest = (0..<32).map { UInt8($0 * 7) }
+        let segment: Segment<Int> = {
+            var segment = Segment<Int>(bytesMax: 4 << 20)
+            segment.insert(1, for: CacheKey(digest: digest), bytes: 1)
+            return segment
+        }()
+        #expect(segment.contains(CacheKey(digest: digest)))
+        for bit in 0..<256 {
+            var other = digest
+            other[bit / 8] ^= 1 << UInt8(bit % 8)
+            #expect(!segment.contains(CacheKey(digest: other)), "bit \(bit)")
+        }
+        #expect(!segment.contains(CacheKey(digest: Array(digest.dropLast()))))
+    }
+}
+
 @Suite struct RecentlyUsedTests {
     @Test func theLeastRecentlyUsedGoesFirst() {
         var map = RecentlyUsed<String>(bytesMax: 3)
