@@ -306,7 +306,7 @@ private final class Witness: Sendable {
         try (Data([0, 0xFF]) + Data(token.utf8) + Data([0])).write(to: file)
         let found = try witness.found(in: [gateway.folder])
         #expect(found == ["\(file.path): \(token)"])
-        #expect(gateway.log.contains("\"level\":\"trace\"") || gateway.log.contains("trace"))
+        #expect(gateway.log.contains("\"level\":\"debug\""))
         let names = try FileManager.default.subpathsOfDirectory(atPath: gateway.folder.path)
         #expect(names.contains("log") && names.contains("out"))
         #expect(names.contains { $0.hasSuffix("audit.jsonl") })

@@ -78,7 +78,8 @@ import Testing
             try await eventually(within: 30, "the gateway ends the connection") {
                 try sockets(gateway) < before
             }
-            try await connection.close()
+            // TLS may complain that it was cut; that is what was wanted.
+            _ = try? await connection.close()
         }
     }
 
