@@ -26,14 +26,18 @@ import Testing
             var isMarked = false
             for line in file.lines {
                 // Indented ones stand in an #if; other indented types are helpers inside a suite.
-                if let match = line.firstMatch(
-                    of:
-                        #/^(?: *@Suite.*? | *(?=extension )|)(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#
-                ) {
+                if !line.hasPrefix("        "), line.contains(" {"),
+                    let match = line.firstMatch(
+                        of:
+                            #/^(?: *@Suite.*? | *(?=extension )|)(?:[a-z]+ )*(?:struct|class|enum|extension) (\w+)/#
+                    )
+                {
                     suite = String(match.1)
                 }
                 if line.contains("@Test") { isMarked = true }
-                guard isMarked, let match = line.firstMatch(of: #/\bfunc (\w+|`[^`]+`)/#) else {
+                guard isMarked, line.contains("func "),
+                    let match = line.firstMatch(of: #/\bfunc (\w+|`[^`]+`)/#)
+                else {
                     continue
                 }
                 isMarked = false
