@@ -142,7 +142,8 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "JSONDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix, http,
+                "BinaryDoor", "JSONDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix,
+                http,
                 logging, lifecycle,
                 unixSignals,
                 "Files", configuration, yaml,

@@ -188,7 +188,9 @@ final class Journey: CallHandle, RunDelegate {
             visit.noteRefusal(
                 error, of: call.method.auditName, object: call.model, identity: credential.identity)
             if let allowance = error.allowance { exchange.allow(allowance) }
-            end(.failure(error))
+            // A model nobody knows is not ready, and one that is not this caller's answers alike.
+            let isHidden = call.method == .modelReady && error.reason == .modelNotFound
+            end(isHidden ? .success(.modelReady(false)) : .failure(error))
             return
         }
         do throws(CallFailure) {

@@ -77,7 +77,8 @@ import Testing
                 let restart = await #expect(throws: SluiceError.self) {
                     try await client.reloadSettings()
                 }
-                #expect(restart?.message.contains("shards.queue") == true, "\(restart?.message ?? "")")
+                #expect(
+                    restart?.message.contains("shards.queue") == true, "\(restart?.message ?? "")")
                 #expect(restart?.message.contains("restart") == true)
                 #expect(try await client.fleetAccount().loadsWarn == 5)
                 // The command line says it as well, with the status of a refusal.

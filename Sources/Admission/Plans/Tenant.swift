@@ -118,7 +118,10 @@ package final class TenantBook: Sendable {
         return state.next
     }
 
-    /// O(tenants), at most four times a second.
+    /// The most that go in one sweep, which holds the lock: a few hundred microseconds.
+    private static let sweptMax = 256
+
+    /// O(tenants) to look, at most four times a second unless it finds plenty.
     private func sweep(_ state: inout State, _ time: PlanTime, _ quotas: Bool) {
         if let last = state.sweptAt, time.now >= last,
             time.now.since(last) < .milliseconds(250)
@@ -127,7 +130,7 @@ package final class TenantBook: Sendable {
         }
         var idle: [Key] = []
         var index = state.tenants.startIndex
-        while index != state.tenants.endIndex {
+        while index != state.tenants.endIndex, idle.count < TenantBook.sweptMax {
             if isKnownUniquelyReferenced(&state.tenants.values[index]),
                 state.tenants.values[index].isIdle(time, quotas: quotas)
             {
@@ -138,7 +141,7 @@ package final class TenantBook: Sendable {
         for key in idle {
             if let gone = state.tenants.removeValue(forKey: key) { state.free.append(gone.number) }
         }
-        // One that found much need not wait for the next; one place at a time would be a sweep for each new client.
-        state.sweptAt = idle.count > tenantsMax / 8 ? nil : time.now
+        // One that found plenty need not wait for the next; one place at a time would be a sweep for each new client.
+        state.sweptAt = idle.count >= min(TenantBook.sweptMax, tenantsMax / 8 + 1) ? nil : time.now
     }
 }

@@ -86,7 +86,7 @@ struct Issuers: Sendable {
                     let resource = try await open(
                         issuer, state: settings.state, group: group, logger: logger)
                     issuers.opened.append(
-                        Opened(issuer, state: settings.state, resource: resource))
+                        previous.renewed(issuer, state: settings.state, resource: resource))
                     continue
                 }
                 issuers.opened.append(
@@ -98,6 +98,18 @@ struct Issuers: Sendable {
             try await issuers.close(except: previous)
             throw error
         }
+    }
+
+    /// What an issuer said stays believed when only the files it is reached with were read again.
+    private func renewed(
+        _ settings: IssuerSettings, state: String, resource: Resource
+    ) -> Opened {
+        var new = Opened(settings, state: state, resource: resource)
+        guard let old = opened.first(where: { $0.settings == settings && $0.state == state })
+        else { return new }
+        new.trusted = old.trusted
+        new.trusted.verifier = resource.verifier
+        return new
     }
 
     private func opened(for settings: IssuerSettings, state: String) -> Opened? {

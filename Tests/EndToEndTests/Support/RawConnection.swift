@@ -147,7 +147,14 @@ final class RawConnection: Sendable {
     func goodbye(within seconds: Double = 15) async throws -> Sluice_GoAway? {
         var goAway: Sluice_GoAway?
         while true {
-            switch try await next(within: seconds) {
+            let event: RawEvent
+            do {
+                event = try await next(within: seconds)
+            } catch ChannelError.ioOnClosedChannel {
+                // Something was still being written when the gateway ended it.
+                return goAway
+            }
+            switch event {
             case .closed: return goAway
             case .frame(let frame) where frame.type == .goAway:
                 goAway = try Sluice_GoAway(serializedBytes: Array(frame.header.readableBytesView))
