@@ -23,10 +23,12 @@ import Testing
         }
         var found: Set<String> = []
         for table in ["tcp", "tcp6", "udp", "udp6"] {
+            // Read to its end: the kernel hands such a table out a page at a time.
             guard
-                let text = try? String(
-                    contentsOfFile: "/proc/\(process)/net/\(table)", encoding: .utf8)
+                let file = FileHandle(forReadingAtPath: "/proc/\(process)/net/\(table)"),
+                let bytes = try file.readToEnd()
             else { continue }
+            let text = String(decoding: bytes, as: UTF8.self)
             for line in text.split(separator: "\n").dropFirst() {
                 let words = line.split(separator: " ")
                 // 0A: it listens; a UDP socket always does.
