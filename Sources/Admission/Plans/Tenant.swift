@@ -72,6 +72,9 @@ package final class TenantBook: Sendable {
 
     private struct State {
         var tenants: [Key: Tenant] = [:]
+        /// The keys in some order, and where the next sweep goes on.
+        var order: [Key] = []
+        var place = 0
         var next: UInt32 = 1
         var free: [UInt32] = []
         var other: Tenant?
@@ -86,6 +89,11 @@ package final class TenantBook: Sendable {
     init(limits: AdmissionLimits) {
         tenantsMax = max(1, limits.clients)
         callsMax = limits.callsPerClient
+        // Growing a table this large takes milliseconds, and calls would wait for it.
+        state.withLock {
+            $0.tenants.reserveCapacity(min(tenantsMax, 16_384))
+            $0.order.reserveCapacity(min(tenantsMax, 16_384))
+        }
     }
 
     package var count: Int { state.withLock { $0.tenants.count } }
@@ -108,6 +116,7 @@ package final class TenantBook: Sendable {
             let new = Tenant(
                 issuer: issuer, client: client, number: number(&state), callsMax: callsMax)
             state.tenants[key] = new
+            state.order.append(key)
             return new
         }
     }
@@ -118,30 +127,35 @@ package final class TenantBook: Sendable {
         return state.next
     }
 
-    /// The most that go in one sweep, which holds the lock: a few hundred microseconds.
-    private static let sweptMax = 256
+    /// The most that one sweep looks at, as it holds the lock: some hundred microseconds.
+    private static let sweptMax = 512
 
-    /// O(tenants) to look, at most four times a second unless it finds plenty.
+    /// Looks at the next few clients, at most a hundred times a second unless it finds plenty.
     private func sweep(_ state: inout State, _ time: PlanTime, _ quotas: Bool) {
         if let last = state.sweptAt, time.now >= last,
-            time.now.since(last) < .milliseconds(250)
+            time.now.since(last) < .milliseconds(10)
         {
             return
         }
-        var idle: [Key] = []
-        var index = state.tenants.startIndex
-        while index != state.tenants.endIndex, idle.count < TenantBook.sweptMax {
-            if isKnownUniquelyReferenced(&state.tenants.values[index]),
-                state.tenants.values[index].isIdle(time, quotas: quotas)
-            {
-                idle.append(state.tenants.keys[index])
+        var found = 0
+        for _ in 0..<min(TenantBook.sweptMax, state.order.count) {
+            if state.place >= state.order.count { state.place = 0 }
+            guard let index = state.tenants.index(forKey: state.order[state.place]) else {
+                preconditionFailure("every key in the order has its tenant")
             }
-            state.tenants.formIndex(after: &index)
-        }
-        for key in idle {
-            if let gone = state.tenants.removeValue(forKey: key) { state.free.append(gone.number) }
+            guard isKnownUniquelyReferenced(&state.tenants.values[index]),
+                state.tenants.values[index].isIdle(time, quotas: quotas)
+            else {
+                state.place += 1
+                continue
+            }
+            state.free.append(state.tenants.values[index].number)
+            state.tenants.remove(at: index)
+            state.order.swapAt(state.place, state.order.count - 1)
+            state.order.removeLast()
+            found += 1
         }
         // One that found plenty need not wait for the next; one place at a time would be a sweep for each new client.
-        state.sweptAt = idle.count >= min(TenantBook.sweptMax, tenantsMax / 8 + 1) ? nil : time.now
+        state.sweptAt = found > TenantBook.sweptMax / 8 ? nil : time.now
     }
 }
