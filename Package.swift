@@ -43,7 +43,7 @@ let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
-/// Signed tokens and keys of other issuers: leave it out with `--disable-default-traits` to build a third faster.
+/// Signed tokens and keys of other issuers; `--disable-default-traits` builds without (docs/decisions/0013).
 let jwt: Target.Dependency = .product(
     name: "JWTKit", package: "jwt-kit", condition: .when(traits: ["JWT"]))
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
