@@ -97,6 +97,7 @@ let package = Package(
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]
         ),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "COnnxRuntime"),
         .systemLibrary(name: "CFiles"),
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
@@ -106,6 +107,8 @@ let package = Package(
         room("TLS", ["COpenSSL", nio, logging]),
         room("SluiceWire", path: "Sources/Wire", [nio]),
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
+        room("OpenInference", ["Contract", nio]),
+        room("Compression", ["CZlib", nio]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
@@ -115,7 +118,7 @@ let package = Package(
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
-        room("JSONDoor", ["Contract", nio, http, logging]),
+        room("JSONDoor", ["Contract", "OpenInference", "Compression", nio, http, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
         room(
@@ -142,8 +145,9 @@ let package = Package(
             "Gateway",
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
-                "BinaryDoor", "JSONDoor", "Issuer", "Usage", "Outside", "Workshop", nio, posix,
-                http,
+                "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
+                nio,
+                posix, http,
                 logging, lifecycle,
                 unixSignals,
                 "Files", configuration, yaml,
@@ -175,6 +179,8 @@ let package = Package(
         tests(
             "MessagesTests",
             ["Messages", "SluiceMessages", "Contract", "CMessages", "CProtobufC", nio, protobuf]),
+        tests("CompressionTests", ["Compression", nio]),
+        tests("OpenInferenceTests", ["OpenInference", "Contract", nio]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
         tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
         tests("CatalogueTests", ["Catalogue", "Contract", nio]),

@@ -3,6 +3,7 @@
 package import Contract
 package import NIOCore
 package import NIOHTTP1
+import OpenInference
 
 /// A whole answer. Content-Length, Date, X-Request-Id and the security fields are the connection's business.
 package struct HTTPAnswer: Sendable {

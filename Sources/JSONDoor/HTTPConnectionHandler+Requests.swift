@@ -118,7 +118,8 @@ extension HTTPConnectionHandler {
 
     func dispatch() {
         guard let route, let request, let context else { return }
-        let exchange = HTTPExchange(self, eventLoop: context.eventLoop)
+        let exchange = HTTPExchange(
+            self, session: route.access == .token ? session : nil, eventLoop: context.eventLoop)
         self.exchange = exchange
         let handle = route.resource.begin(request, exchange)
         // Answered already: nothing is there to be cancelled.

@@ -1,17 +1,23 @@
 // The resource's side of one request: where its answer goes.
 
-import Contract
+package import Contract
 package import NIOCore
 
 /// One request between `begin` and its answer. Used on the connection's event loop only.
 package final class HTTPExchange {
     package let eventLoop: any EventLoop
+    /// Who calls: the token of this request was shown to it. nil on a route that is open.
+    package let session: (any CallerSession)?
     private var connection: HTTPConnectionHandler?
     /// What to cancel when the caller goes.
     var handle: (any CallHandle)?
 
-    init(_ connection: HTTPConnectionHandler, eventLoop: any EventLoop) {
+    init(
+        _ connection: HTTPConnectionHandler, session: (any CallerSession)?,
+        eventLoop: any EventLoop
+    ) {
         self.connection = connection
+        self.session = session
         self.eventLoop = eventLoop
     }
 

@@ -6,6 +6,7 @@ package import Files
 import Foundation
 package import Logging
 import NIOPosix
+import OpenInference
 import ServiceLifecycle
 import Synchronization
 

@@ -2,6 +2,7 @@
 
 import Foundation
 import Logging
+import OpenInference
 
 /// Writes `{"time","level","label","message",...metadata}` to standard error, each line in one write.
 struct JSONLogHandler: LogHandler {
@@ -29,27 +30,5 @@ struct JSONLogHandler: LogHandler {
             line += ",\(JSONText.quoted(key)):\(JSONText.quoted("\(value)"))"
         }
         FileHandle.standardError.write(Data((line + "}\n").utf8))
-    }
-}
-
-/// JSON strings.
-enum JSONText {
-    /// The text as a JSON string (RFC 8259 section 7).
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

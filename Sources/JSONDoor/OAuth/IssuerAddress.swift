@@ -2,6 +2,7 @@
 
 import Contract
 import NIOHTTP1
+import OpenInference
 
 package struct IssuerAddress: Sendable {
     static let tokenPath = "/oauth2/token"

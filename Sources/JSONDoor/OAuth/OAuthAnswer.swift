@@ -2,6 +2,7 @@
 
 import Contract
 import NIOHTTP1
+import OpenInference
 
 enum OAuthAnswer {
     /// - Parameter issuer: told as `iss`, when it is known.
