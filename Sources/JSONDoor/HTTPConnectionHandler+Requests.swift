@@ -88,7 +88,7 @@ extension HTTPConnectionHandler {
         machine.accept(
             bodyMax: route.bodyBytesMax, within: route.bodyTime ?? front.limits.bodyTime, at: now)
         if expectsContinue, body != .none {
-            out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+            out.write { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
         }
     }
 
@@ -121,6 +121,7 @@ extension HTTPConnectionHandler {
         let exchange = HTTPExchange(
             self, session: route.access == .token ? session : nil, eventLoop: context.eventLoop)
         self.exchange = exchange
+        turnIsOpen = true
         let handle = route.resource.begin(request, exchange)
         // Answered already: nothing is there to be cancelled.
         if self.exchange === exchange { exchange.handle = handle }
@@ -147,22 +148,38 @@ extension HTTPConnectionHandler {
 
     func respond(_ answer: HTTPAnswer) {
         let isLast = machine.answer(closes: answer.closes)
+        writeHead(answer, length: .known, isLast: isLast)
+        if !isHead { out.append(answer.body) }
+        noteAnswer(status: answer.status.code)
+        forgetRequest()
+    }
+
+    func writeHead(_ answer: HTTPAnswer, length: AnswerWriting.Length, isLast: Bool) {
         let keepsAlive = request?.head.version == .http1_0 && !isLast
-        AnswerWriting.write(
-            answer, id: "\(connection)-\(requests)",
-            connection: isLast ? "close" : keepsAlive ? "keep-alive" : nil, withBody: !isHead,
-            into: &out)
+        out.write { bytes in
+            AnswerWriting.writeHead(
+                answer, length: length, id: "\(connection)-\(requests)",
+                connection: isLast ? "close" : keepsAlive ? "keep-alive" : nil, into: &bytes)
+        }
+    }
+
+    func noteAnswer(status: UInt) {
         front.logger.debug(
             "request answered",
             metadata: [
                 "request.id": "\(connection)-\(requests)", "peer.address": "\(peer.address)",
                 "http.method": "\(request?.head.method.rawValue ?? "")",
-                "http.route": "\(route?.path ?? "")", "http.status": "\(answer.status.code)",
+                "http.route": "\(route?.path ?? "")", "http.status": "\(status)",
                 "took": "\(now.since(request?.arrived ?? now))",
             ])
+    }
+
+    /// The request is answered; the machine says what may follow.
+    func forgetRequest() {
         request = nil
         route = nil
         exchange = nil
+        streamed = nil
         isHead = false
         _ = machine.answered(at: now)
     }

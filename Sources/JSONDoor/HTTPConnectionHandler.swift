@@ -29,7 +29,13 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     var exchange: HTTPExchange?
     var requests: UInt64 = 0
     var local = ""
-    var out = ByteBuffer()
+    var out = Outlet()
+    /// Of an answer that is being streamed.
+    var streamed: Streamed?
+    /// A call may have been begun since the walk was told that a turn is over.
+    var turnIsOpen = false
+    var isWriting = false
+    var isClosing = false
     var now = Instant(nanoseconds: 0)
     var isReading = false
     var isReadHeld = false
@@ -86,21 +92,27 @@ extension HTTPConnectionHandler {
         }
         now = clock(context)
         switch command {
-        case .drain: if machine.drain() { context.close(promise: nil) }
-        case .stop:
-            if let exchange {
-                exchange.abandon()
-                respond(
-                    .failure(
-                        CallFailure(.unavailable, .stopping, "the gateway is stopping")
-                    ).last)
-            } else {
-                machine.close()
-                context.close(promise: nil)
-            }
-            settle()
+        case .drain:
+            _ = machine.drain()
+            if streamed != nil { exchange?.onFarewell?(.draining) }
+        case .stop: stop()
         }
+        settle()
         promise?.succeed()
+    }
+
+    /// The last moment to answer anything.
+    private func stop() {
+        guard let exchange else { return machine.close() }
+        guard streamed != nil else {
+            exchange.abandon()
+            return respond(
+                .failure(CallFailure(.unavailable, .stopping, "the gateway is stopping")).last)
+        }
+        exchange.onFarewell?(.stopping)
+        guard exchange === self.exchange else { return machine.close() }
+        exchange.cancel()
+        finishStream(isWhole: false)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -138,13 +150,14 @@ extension HTTPConnectionHandler {
     }
 
     /// The peer is gone, or will not be listened to any more.
-    private func depart() {
+    func depart() {
         machine.close()
         timer?.cancel()
         timer = nil
         pending.removeAll()
         request = nil
-        out = ByteBuffer()
+        out.drop()
+        streamed = nil
         let exchange = exchange
         self.exchange = nil
         exchange?.cancel()
@@ -176,17 +189,19 @@ extension HTTPConnectionHandler {
         guard machine.phase != .ending else { return }
         isReading = true
         let part = unwrapInboundIn(data)
-        guard machine.isBusy || !pending.isEmpty else { return take(part) }
+        guard mustWait || !pending.isEmpty else { return take(part) }
         guard pending.count < front.limits.partsWaiting else { return machine.makeLast() }
         pending.append(part)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        session?.turnEnded()
         isReading = false
         settle()
         context.fireChannelReadComplete()
     }
+
+    /// True while what arrives has to wait: for an answer, or until answers have gone out.
+    private var mustWait: Bool { machine.isBusy || out.byteCount > Outlet.sliceBytes }
 
     /// Reading goes on while a request is answered, so that a caller's leaving is seen, until it brings another request.
     func read(context: ChannelHandlerContext) {
@@ -218,26 +233,21 @@ extension HTTPConnectionHandler {
     func pump() {
         guard !isPumping else { return }
         isPumping = true
-        while !machine.isBusy, machine.phase != .ending, let part = pending.popFirst() {
+        while !mustWait, machine.phase != .ending, let part = pending.popFirst() {
             take(part)
         }
         isPumping = false
     }
 
-    /// After every event: what is written goes out, reading is taken up again, the timer is set.
+    /// After every event: what is written goes out, what waited takes its turn, reading is taken up again, the timer is set.
     func settle() {
-        guard let context, !isReading else { return }
-        if out.readableBytes > 0 {
-            let bytes = out
-            out = ByteBuffer()
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-        }
-        if machine.phase == .ending {
-            timer?.cancel()
-            timer = nil
-            context.close(promise: nil)
-            return
-        }
+        guard let context, !isReading, !isWriting else { return }
+        repeat {
+            endTurn()
+            writeOut(context)
+            if !pending.isEmpty { pump() }
+        } while turnIsOpen || (!out.isEmpty && context.channel.isWritable)
+        if machine.phase == .ending { return finish(context) }
         if isReadHeld, !machine.isBusy || pending.isEmpty {
             isReadHeld = false
             context.read()
@@ -245,8 +255,15 @@ extension HTTPConnectionHandler {
         armTimer()
     }
 
+    /// All calls that came together have been begun.
+    private func endTurn() {
+        guard turnIsOpen else { return }
+        turnIsOpen = false
+        session?.turnEnded()
+    }
+
     /// Sets the one timer, unless it comes early enough already: it asks again when it comes.
-    private func armTimer() {
+    func armTimer() {
         guard let context, let due = machine.nextDue else { return }
         if timer != nil, let timerDue, timerDue <= due { return }
         timer?.cancel()
@@ -265,6 +282,7 @@ extension HTTPConnectionHandler {
         now = clock(context)
         switch machine.tick(at: now) {
         case .nothing, .idle: break
+        case .unread: return cutOff()
         case .slow(let message): respond(HTTPAnswer.error(.requestTimeout, message).last)
         }
         settle()
