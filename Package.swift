@@ -118,7 +118,12 @@ let package = Package(
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
-        room("JSONDoor", ["Contract", "OpenInference", "Compression", nio, http, logging]),
+        // What browsers load are readable files, carried in the binary.
+        .target(
+            name: "JSONDoor",
+            dependencies: ["Contract", "OpenInference", "Compression", nio, http, logging],
+            resources: [.embedInCode("Browser/sluice.js")],
+            swiftSettings: strict),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
         room(

@@ -22,10 +22,15 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     /// Parts of requests that came before the present one was answered.
     var pending = CircularBuffer<HTTPServerRequestPart>()
     var request: HTTPRequest?
-    var route: Route?
-    var body = BodyKind.none
+    var place: PlacedRoute?
     var expectsContinue = false
     var isHead = false
+    /// Of the page that asks, when it may read the answer.
+    var origin: String?
+    /// The last token that was judged active, so that the next request's is compared and not copied.
+    var shown: Secret?
+    var date = ""
+    var dateUntil = Instant(nanoseconds: 0)
     var exchange: HTTPExchange?
     var requests: UInt64 = 0
     var local = ""
@@ -155,7 +160,10 @@ extension HTTPConnectionHandler {
         timer?.cancel()
         timer = nil
         pending.removeAll()
+        if request != nil { noteAnswer(status: 499) }
         request = nil
+        place = nil
+        shown = nil
         out.drop()
         streamed = nil
         let exchange = exchange
@@ -225,7 +233,16 @@ extension HTTPConnectionHandler {
 
     private func append(_ bytes: ByteBuffer) {
         guard machine.phase == .receiving else { return }
-        guard machine.body(bytes.readableBytes) else { return refuse(tooLarge(route)) }
+        guard machine.body(bytes.readableBytes) else { return refuse(tooLarge(place?.route)) }
+        guard let held = request?.body.readableBytes, held > 0 else {
+            // Most bodies come in one piece, which is not copied.
+            request?.body = bytes
+            return
+        }
+        // Room for all of it once a part has come: before, anybody could announce anything.
+        if case .length(let count)? = request?.announced, held >= count / 16 {
+            request?.body.reserveCapacity(count)
+        }
         request?.body.writeImmutableBuffer(bytes)
     }
 

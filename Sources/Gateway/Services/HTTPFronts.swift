@@ -9,10 +9,12 @@ import NIOHTTP1
 extension HTTPFront {
     /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
     static func callers(
-        _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
+        _ settings: Settings, desk: Walk, authorization: AuthorizationQueue?,
         logger: Logger
     ) -> HTTPFront {
         var routes: [Route] = []
+        routes += BrowserModule.routes()
+        routes += ModelEvents.routes(FleetConditions(registry: desk.registry, fleet: desk.fleet))
         if let authorization {
             let server = settings.auth.server
             routes += OAuthEndpoint.routes(
@@ -24,7 +26,7 @@ extension HTTPFront {
         }
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
-            logger: logger)
+            origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
     /// The operator's port: probes, of anybody who reaches it.

@@ -13,7 +13,7 @@ extension HTTPConnectionHandler {
     func start(_ head: HTTPAnswer, of exchange: HTTPExchange) {
         guard exchange === self.exchange, let context else { return }
         if !isReading { now = clock(context) }
-        let isChunked = request?.head.version != .http1_0
+        let isChunked = request?.version != .http1_0
         machine.stream(untilClose: !isChunked)
         let isLast = machine.answer(closes: head.closes)
         writeHead(head, length: isChunked ? .chunked : .untilClose, isLast: isLast)

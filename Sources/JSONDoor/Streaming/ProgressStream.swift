@@ -29,7 +29,11 @@ package final class ProgressStream {
     /// One answer, as JSON.
     package func message(_ json: ByteBuffer) { open().message(json) }
 
-    package func end() { open().end() }
+    /// `{"timing":{"admission_us":9,"queue_us":0,"load_us":0,"run_us":7,"cold":false}}`, when the times are known.
+    package func end(_ timing: Timing? = nil) {
+        let json = timing.map { "{\"timing\":\(ProgressStream.object($0))}" } ?? "{}"
+        open().end(ByteBuffer(string: json))
+    }
 
     /// An `error` event, or a whole answer with the failure's status when nothing has been told yet.
     package func fail(_ failure: CallFailure) {
@@ -54,6 +58,12 @@ package final class ProgressStream {
         exchange.handle = nil
         events?.fail(CallFailure(.unavailable, .stopping, "the gateway is stopping"))
         handle?.cancel()
+    }
+
+    private static func object(_ timing: Timing) -> String {
+        "{\"admission_us\":\(timing.admission.microseconds),\"queue_us\":\(timing.queue.microseconds)"
+            + ",\"load_us\":\(timing.load.microseconds),\"run_us\":\(timing.run.microseconds)"
+            + ",\"cold\":\(timing.cold)}"
     }
 
     /// The members of a JSON object that tell a progress.
