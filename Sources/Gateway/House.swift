@@ -78,7 +78,7 @@ package final class House: Sendable {
                     walk: rooms.walk,
                     front: .callers(
                         settings, desk: rooms.walk, authorization: rooms.authorization,
-                        logger: logger),
+                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },

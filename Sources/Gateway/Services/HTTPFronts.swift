@@ -10,7 +10,7 @@ extension HTTPFront {
     /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
     static func callers(
         _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
-        logger: Logger
+        standings: any StandingsDesk, logger: Logger
     ) -> HTTPFront {
         var routes: [Route] = []
         if let authorization {
@@ -22,6 +22,8 @@ extension HTTPFront {
                     failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
                 issuer: IssuerAddress(setting: server.url))
         }
+        routes += ConsoleRoutes.data(standings: standings)
+        if settings.showsConsole { routes += ConsoleRoutes.page() }
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
             logger: logger)
