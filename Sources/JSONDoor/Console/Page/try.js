@@ -78,16 +78,15 @@ export class TryView {
   }
 
   async open([name]) {
-    this.update();
-    const names = this.names();
-    const wanted = name ?? this.model ?? names[0];
+    this.list();
+    const wanted = name ?? this.model ?? this.names()[0];
     if (!wanted || wanted === this.model) return;
     this.abort?.abort();
     this.model = wanted;
     this.example = null;
     this.fields = [];
     this.golden.hidden = true;
-    this.update();
+    this.list();
     say(this.error, "");
     show(this.answer, h("p", { class: "empty" }, "The answer appears here."));
     show(this.inputs, h("p", { class: "note" }, "Reading the signature…"));
@@ -118,12 +117,17 @@ export class TryView {
   }
 
   update() {
+    this.list();
+    if (!this.model && this.select.value) this.open([]);
+  }
+
+  /** The names to choose from. */
+  list() {
     const names = this.names();
     if (this.model && !names.includes(this.model)) names.unshift(this.model);
     const shown = [...this.select.options].map((option) => option.value);
     if (shown.join("\n") !== names.join("\n")) show(this.select, names.map((name) => h("option", { value: name }, name)));
     if (this.model) this.select.value = this.model;
-    if (!this.model && names.length > 0 && location.hash === "#/try") this.open([]);
   }
 
   fillExample() {
