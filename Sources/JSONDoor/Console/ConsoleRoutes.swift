@@ -52,6 +52,16 @@ package enum ConsoleRoutes {
                 .GET, "/sluice/v1/models/{model}/access", access: .token,
                 resource: AccessResource()),
             Route(
+                .GET, "/sluice/v1/account", access: .token,
+                resource: WalkQuestion(method: .modelAccount) { _ in Question() }),
+            Route(
+                .GET, "/sluice/v1/models/{model}/account", access: .token,
+                resource: WalkQuestion(method: .modelAccount) { _ in Question() }),
+            Route(
+                .POST, "/sluice/v1/models/{model}/control", access: .token,
+                bodyBytesMax: ControlBody.bodyBytesMax, mediaTypes: [HTTPAnswer.json],
+                resource: WalkQuestion(method: .modelControl, question: ControlBody.question)),
+            Route(
                 .GET, "/sluice/v1/clients", access: .token,
                 resource: ClientsResource(desk: standings)),
         ]

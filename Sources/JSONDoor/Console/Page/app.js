@@ -2,7 +2,7 @@
 
 import { History, LiveView } from "./charts.js";
 import { ClientsView } from "./clients.js";
-import { announce, button, by, copyButton, h, say, show } from "./dom.js";
+import { announce, by, copyButton, h, s, say, show } from "./dom.js";
 import { Gateway, GatewayError } from "./gateway.js";
 import { ModelsView } from "./models.js";
 import { TryView } from "./try.js";
@@ -14,6 +14,8 @@ const themes = ["system", "light", "dark"];
 class Session {
   constructor(gateway, access) {
     Object.assign(this, { gateway, access, data: {}, history: new History(), wait: interval });
+    this.waking = new Map();
+    this.over = new AbortController();
     this.views = { models: new ModelsView(this), try: new TryView(this), live: new LiveView(this) };
     if (access.may.administer) this.views.clients = new ClientsView(this);
     this.timer = null;
@@ -46,6 +48,7 @@ class Session {
       this.history.add(this.data, performance.now());
       this.wait = interval;
       notice("");
+      this.followWaking();
       this.update();
     } catch (error) {
       if (session !== this) return;
@@ -53,6 +56,27 @@ class Session {
       this.trouble(error, true);
     }
     this.plan();
+  }
+
+  /** Hears how far loads are, of two models at most: a browser opens few connections. */
+  followWaking() {
+    const models = (this.data.account?.models ?? []).filter(({ state }) => ["queued", "loading"].includes(state));
+    const keys = models.map(({ name, version }) => `${name}/${version}`);
+    for (const key of this.waking.keys()) if (!keys.includes(key)) this.waking.delete(key);
+    for (const { name, version } of models) {
+      const key = `${name}/${version}`;
+      if (this.waking.has(key) || this.waking.size >= 2) continue;
+      this.waking.set(key, {});
+      const path = `/v2/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}/events`;
+      const heard = (value) => {
+        if (value.state && !["queued", "fetching", "loading", "warming"].includes(value.state)) return false;
+        this.waking.set(key, value);
+        if (this.view === "models") this.update();
+        return true;
+      };
+      // Where it cannot be followed, the poll still says that the model is being woken.
+      this.gateway.watch(path, this.over.signal, heard).then(() => this.refresh(), (error) => this.trouble(error));
+    }
   }
 
   plan() {
@@ -137,6 +161,7 @@ function begin(gateway, access) {
 
 function signOut(problem = "") {
   clearTimeout(session?.timer);
+  session?.over.abort();
   session = null;
   for (const id of ["views", "leave", "who"]) by(id).hidden = true;
   notice("");
@@ -170,8 +195,14 @@ function theme(name) {
   const next = themes[(themes.indexOf(name) + 1) % themes.length];
   if (name === "system") document.documentElement.removeAttribute("data-theme");
   else document.documentElement.setAttribute("data-theme", name);
-  const made = button(`Theme: ${name}`, () => { theme(next); by("theme").focus(); }, { id: "theme", class: "quiet", "aria-label": `Theme: ${name}. Change to ${next}` });
-  by("theme").replaceWith(made);
+  const label = `Theme: ${name}. Change to ${next}`;
+  // A disc: half for the system's choice, hollow for light, full for dark.
+  show(by("theme"), s("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" },
+    s("circle", { cx: 8, cy: 8, r: 6.2, fill: name === "dark" ? "currentColor" : "none", stroke: "currentColor", "stroke-width": 1.6 }),
+    name === "system" && s("path", { d: "M8 2a6 6 0 0 1 0 12z", fill: "currentColor" })));
+  by("theme").setAttribute("aria-label", label);
+  by("theme").title = label;
+  by("theme").onclick = () => theme(next);
 }
 
 addEventListener("hashchange", route);

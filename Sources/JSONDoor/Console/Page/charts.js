@@ -22,7 +22,7 @@ export class History {
     const last = this.#samples.at(-1);
     this.#samples.push(sample);
     const fleet = data.account?.fleet;
-    const point = { at: now, calls: null, latency: null, own: fleet?.anonymous_used_bytes ?? null, mapped: fleet?.mapped_used_bytes ?? null };
+    const point = { at: now, calls: null, latency: null, own: fleet?.anonymous_used ?? null, mapped: fleet?.mapped_used ?? null };
     // A gateway that began anew counts from nothing.
     if (last && now > last.at && sample.calls >= last.calls && sample.ns >= last.ns) {
       point.calls = (sample.calls - last.calls) / ((now - last.at) / 1000);

@@ -6,8 +6,10 @@ import { bytes, number, time } from "./words.js";
 const seconds = (value) => (value === 0 ? "0" : time(value * 1000));
 const columns = [
   ["In progress", "concurrency", number], ["Rate", "rate", number], ["Bytes", "bytes_in_flight", bytes],
-  ["Calls today", "day.calls", number], ["Compute", "day.compute", seconds], ["GB·s", "day.gigabyte_seconds", number],
-  ["Calls this month", "month.calls", number], ["Compute", "month.compute", seconds], ["GB·s", "month.gigabyte_seconds", number],
+  ["Calls today", "day.calls", number], ["Compute", "day.compute", seconds, "Compute today"],
+  ["GB·s", "day.gigabyte_seconds", number, "GB·s today"],
+  ["Calls this month", "month.calls", number], ["Compute", "month.compute", seconds, "Compute this month"],
+  ["GB·s", "month.gigabyte_seconds", number, "GB·s this month"],
 ];
 
 function cell(measure, label, format) {
@@ -21,7 +23,7 @@ function cell(measure, label, format) {
     limit !== undefined && bar([{ share: part, kind: part >= 1 ? "part bad" : part > 0.8 ? "part warn" : "part p0" }], { role: "meter", "aria-label": `${label}: ${left}`, "aria-valuemin": "0", "aria-valuemax": String(limit), "aria-valuenow": String(used) }));
 }
 
-const cells = (measures) => columns.map(([label, key, format]) => cell(measures[key], label, format));
+const cells = (measures) => columns.map(([label, key, format, whole]) => cell(measures[key], whole ?? label, format));
 
 export class ClientsView {
   constructor(page) {

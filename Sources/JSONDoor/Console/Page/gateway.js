@@ -68,6 +68,12 @@ export class Gateway {
     if (!reply) throw new GatewayError(0, { error: "the connection ended before the answer was there" });
     return { reply, timing };
   }
+
+  /** Follows a model until `heard`, who is told every event's value, brings false. */
+  async watch(path, signal, heard) {
+    const answer = await this.#send("GET", path, { signal, accept: "text/event-stream" });
+    for await (const { data } of events(answer.body)) if (data && !heard(parse(data))) return;
+  }
 }
 
 /** Server-sent events (HTML Living Standard, 9.2.6), as far as the gateway sends them. */

@@ -1,7 +1,7 @@
 // Models: where they are, what they hold, why, and what an administrator may do about it.
 
 import { announce, bar, button, h, say, show } from "./dom.js";
-import { advice, ago, bytes, number, warning, why } from "./words.js";
+import { advice, ago, bytes, number, time, warning, why } from "./words.js";
 
 const states = {
   awake: "awake", asleep: "asleep", queued: "waking", loading: "waking", leaving: "going to sleep",
@@ -57,15 +57,22 @@ function budgets(account) {
       h("p", { class: "note" }, note));
   };
   return h("section", { class: "panel budgets", "aria-label": "Memory" },
-    one("Memory of their own", fleet.anonymous_used_bytes, fleet.anonymous_budget_bytes, (model) => model.anonymous_bytes,
+    one("Own memory of models", fleet.anonymous_used, fleet.anonymous_budget, (model) => model.anonymous_bytes,
       `${number(fleet.calls)} calls since the start, ${number(fleet.cold_calls)} of them found their model asleep`),
-    one("Mapped from files", fleet.mapped_used_bytes, fleet.mapped_budget_bytes, (model) => model.mapped_bytes,
+    one("Mapped from files", fleet.mapped_used, fleet.mapped_budget, (model) => model.mapped_bytes,
       `${number(fleet.loads_last_hour)} loads in the last hour`),
     [warning(fleet), advice(fleet)].filter(Boolean).map((text, at) =>
       h("p", { class: `advice ${at === 0 && warning(fleet) ? "warn" : ""}` }, text)));
 }
 
-function row(model, selected, budget) {
+/** How far a load is: a bar that fills, or one that moves while nobody knows. */
+function wakingBar(model, progress) {
+  const { fraction, remaining_ms: left } = progress ?? {};
+  const known = typeof fraction === "number";
+  return h("progress", { "aria-label": `${model.name} is being woken`, max: "1", value: known ? fraction : undefined, title: left > 0 ? `about ${time(left)} to go` : undefined });
+}
+
+function row(model, selected, budget, progress) {
   const own = model.anonymous_bytes;
   const isIn = ["awake", "leaving"].includes(model.state);
   const memory = own === undefined ? "" : isIn
@@ -77,7 +84,7 @@ function row(model, selected, budget) {
       h("span", { class: "version" }, `v${model.version}`),
       (model.aliases ?? []).filter((name) => name !== "latest").map((name) => h("span", { class: "tag" }, name)),
       model.pinned && h("span", { class: "tag pin" }, "pinned")),
-    h("td", { "data-label": "State" }, badge(model.shown), ["queued", "loading"].includes(model.state) && h("span", { class: "wave", role: "progressbar", "aria-label": `${model.name} is being woken` })),
+    h("td", { "data-label": "State" }, badge(model.shown), ["queued", "loading"].includes(model.state) && wakingBar(model, progress)),
     h("td", { "data-label": "Memory", class: "number" }, memory),
     h("td", { "data-label": "Last call", class: "number" }, model.last_call_ms_ago === undefined ? h("span", { class: "faint" }, "–") : ago(model.last_call_ms_ago)),
     h("td", { "data-label": "Calls", class: "number" }, model.calls === undefined ? h("span", { class: "faint" }, "–") : number(model.calls)),
@@ -134,8 +141,8 @@ export class ModelsView {
     const count = (state) => all.filter((model) => model.shown === state).length;
     const said = [[all.length, all.length === 1 ? "version" : "versions"], [count("awake"), "awake"], [count("loading") + count("queued"), "waking"], [count("broken") + count("quarantined"), "in trouble"]];
     say(this.summary, said.filter(([many], at) => at < 2 || many > 0).map(([many, word]) => `${many} ${word}`).join(", "));
-    const budget = data.account?.fleet.anonymous_budget_bytes ?? 0;
-    show(this.body, found.map((model) => row(model, this.chosen?.name === model.name && this.chosen?.version === model.version, budget)));
+    const budget = data.account?.fleet.anonymous_budget ?? 0;
+    show(this.body, found.map((model) => row(model, this.chosen?.name === model.name && this.chosen?.version === model.version, budget, this.page.waking.get(`${model.name}/${model.version}`))));
     this.none.hidden = found.length > 0;
     say(this.none, all.length > 0 ? "No model's name has this in it." : data.index ? "This token sees no model." : "Looking…");
     this.showDetail(all);

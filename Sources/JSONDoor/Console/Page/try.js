@@ -11,7 +11,7 @@ const phases = { queued: "waiting for a loader", fetching: "being fetched", load
 function timingView(total, timing) {
   const parts = timing ? [["queue", "queue"], ["load", "load"], ["run", "run"]].filter(([name]) => timing[name] > 0) : [];
   const known = parts.reduce((sum, [name]) => sum + timing[name], 0);
-  const all = [...parts.map(([name, label]) => [label, timing[name], name]), ["network and the rest", Math.max(0, total - known), "rest"]];
+  const all = [...parts.map(([name, label]) => [label, timing[name], name]), ["network, browser", Math.max(0, total - known), "rest"]];
   const isCold = timing?.cold === true || timing?.load > 0;
   return h("div", { class: "timing" },
     h("p", { class: "figure" }, h("b", {}, short(total)), " in all", timing && h("span", { class: `tag ${isCold ? "cold" : ""}` }, isCold ? "cold start" : "warm")),

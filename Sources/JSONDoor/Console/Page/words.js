@@ -67,7 +67,7 @@ function memory(model) {
 }
 
 function lastLoad(model) {
-  return model.load_us ? [`its last load took ${time(model.load_us / 1000)}`] : [];
+  return model.load_ms ? [`its last load took ${time(model.load_ms)}`] : [];
 }
 
 function asleep(model) {
@@ -92,7 +92,7 @@ function promotion(model) {
 
 function turn(model, fleet, models) {
   if (model.pinned) return ["is pinned"];
-  if (!fleet || !(fleet.anonymous_budget_bytes > 0 || fleet.mapped_budget_bytes > 0)) return [];
+  if (!fleet || !(fleet.anonymous_budget > 0 || fleet.mapped_budget > 0)) return [];
   const rivals = models.filter((other) => other.state === "awake" && !other.pinned && other.score < model.score).length;
   return [rivals === 0 ? "would be the next to go" : rivals === 1 ? "1 other would go before it" : `${rivals} others would go before it`];
 }
@@ -114,8 +114,8 @@ export function why(model, fleet, models) {
   if (model.trial) parts.push(model.trial);
   if (model.strikes > 0 && !model.quarantined) parts.push(`the gateway ended ${times(model.strikes)} while it was at work`);
   if (model.kept_warm) parts.push("kept warm by a rule at this time of day");
-  if (model.state === "awake" && !model.kept_warm && !model.pinned && model.idle_ms) {
-    parts.push(`goes to sleep when it was not called for ${time(model.idle_ms)}`);
+  if (model.state === "awake" && !model.kept_warm && !model.pinned && model.idle_max_ms) {
+    parts.push(`goes to sleep when it was not called for ${time(model.idle_max_ms)}`);
   }
   return parts.join("; ");
 }
