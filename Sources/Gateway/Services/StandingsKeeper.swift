@@ -1,21 +1,21 @@
 // Looks at what clients have used of their plans, away from the event loops: there may be thousands.
 
-import Admission
-import Contract
-import NIOCore
+package import Admission
+package import Contract
+package import NIOCore
 import NIOPosix
 
 /// The console's desk for clients and their plans.
-final class StandingsKeeper: StandingsDesk {
+package final class StandingsKeeper: StandingsDesk {
     /// Questions at a time; each takes milliseconds.
-    static let atOnceMax = 4
+    package static let atOnceMax = 4
 
     private let plans: PlanDesk
     private let slots = SlotCounter(maximum: StandingsKeeper.atOnceMax)
 
-    init(_ plans: PlanDesk) { self.plans = plans }
+    package init(_ plans: PlanDesk) { self.plans = plans }
 
-    func standings(
+    package func standings(
         most: Int, on eventLoop: any EventLoop,
         done: @escaping (Result<ClientStandings, CallFailure>) -> Void
     ) {
