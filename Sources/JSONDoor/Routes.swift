@@ -37,11 +37,14 @@ package struct Route: Sendable {
     /// Of the body, in lower case; empty: any. A request that says none is taken as the first.
     package var mediaTypes: [String]
     package var resource: any HTTPResource
+    /// What /openapi.json says of it; nil: it says that nobody has described it, and a test fails.
+    package var description: RouteDescription?
     fileprivate let parts: [Substring]
 
     package init(
         _ method: HTTPMethod, _ path: String, access: RouteAccess = .open, bodyBytesMax: Int = 0,
-        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], resource: any HTTPResource
+        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], resource: any HTTPResource,
+        description: RouteDescription? = nil
     ) {
         precondition(path.hasPrefix("/"), "a route's path begins with /")
         self.method = method
@@ -51,6 +54,7 @@ package struct Route: Sendable {
         self.bodyTime = bodyTime
         self.mediaTypes = mediaTypes
         self.resource = resource
+        self.description = description
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
     }
 
@@ -79,6 +83,8 @@ package struct RouteTable: Sendable {
         case nothing
     }
 
+    /// In the order they were given, for the API's description.
+    package let all: [Route]
     private var exact: [String: [Route]] = [:]
     private var patterns: [Route] = []
     /// Whether a path that is unknown asks for a token first, as every other does.
@@ -86,6 +92,7 @@ package struct RouteTable: Sendable {
 
     package init(_ routes: [Route], hidesUnknown: Bool) {
         self.hidesUnknown = hidesUnknown
+        all = routes
         for route in routes {
             if route.path.contains("{") {
                 patterns.append(route)
