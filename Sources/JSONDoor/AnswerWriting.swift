@@ -17,10 +17,16 @@ package enum AnswerWriting {
         bytes.writeString(answer.status.reasonPhrase)
         bytes.writeStaticString("\r\n")
         field("date", HTTPDate.now, &bytes)
-        field("content-type", answer.contentType, &bytes)
-        field("content-length", String(answer.body.readableBytes), &bytes)
+        // RFC 9110 section 15.4.5: nothing that says of what was not sent again.
+        if answer.status != .notModified {
+            field("content-type", answer.contentType, &bytes)
+            field("content-length", String(answer.body.readableBytes), &bytes)
+        }
         field("x-request-id", id, &bytes)
-        bytes.writeStaticString("x-content-type-options: nosniff\r\ncache-control: no-store\r\n")
+        bytes.writeStaticString("x-content-type-options: nosniff\r\n")
+        if !answer.fields.contains(where: { $0.name == "cache-control" }) {
+            bytes.writeStaticString("cache-control: no-store\r\n")
+        }
         for (name, value) in answer.fields { field(name, value, &bytes) }
         if let connection { field("connection", connection, &bytes) }
         bytes.writeStaticString("\r\n")

@@ -58,6 +58,11 @@ package struct Route: Sendable {
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
     }
 
+    /// What stands in the path's braces, in its order.
+    package var captureNames: [String] {
+        parts.filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
+    }
+
     /// The captures when the path is this route's.
     fileprivate func captures(_ path: [Substring]) -> [String: String]? {
         guard path.count == parts.count else { return nil }

@@ -1,16 +1,16 @@
 // What the two ports say over HTTP: the callers' and the operator's.
 
-import Contract
+package import Contract
 import Issuer
-import JSONDoor
-import Logging
+package import JSONDoor
+package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
     /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
-    static func callers(
+    package static func callers(
         _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
-        logger: Logger
+        guide: any ModelGuide, logger: Logger
     ) -> HTTPFront {
         var routes: [Route] = []
         if let authorization {
@@ -22,6 +22,9 @@ extension HTTPFront {
                     failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
                 issuer: IssuerAddress(setting: server.url))
         }
+        routes += ExampleResource.routes(guide)
+        // The last: it describes the others.
+        routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
             logger: logger)

@@ -19,6 +19,9 @@ package indirect enum APISchema: Sendable {
     /// One of these texts.
     case choice([String])
     case array(APISchema, least: Int? = nil, most: Int? = nil)
+    /// One schema for each element, and as many elements.
+    case tuple([APISchema])
+    case constant(Int64)
     /// Members beyond those named may be there and mean nothing.
     case object([Member])
     /// Any names, values of one kind.
@@ -71,6 +74,8 @@ extension APISchema {
         case .array(let element, let least, let most):
             [APISchema.type("array"), "\"items\":" + element.json]
                 + APISchema.limit("minItems", least) + APISchema.limit("maxItems", most)
+        case .tuple(let elements): APISchema.tuple(elements)
+        case .constant(let value): ["\"const\":\(value)"]
         case .object(let members): APISchema.object(members)
         case .map(let value): [APISchema.type("object"), "\"additionalProperties\":" + value.json]
         case .either(let schemas):
@@ -85,6 +90,15 @@ extension APISchema {
         let required = members.filter(\.isRequired).map(\.name)
         return [type("object"), "\"properties\":{" + properties.joined(separator: ",") + "}"]
             + (required.isEmpty ? [] : ["\"required\":" + JSONText.array(required)])
+    }
+
+    private static func tuple(_ elements: [APISchema]) -> [String] {
+        // An empty list of schemas is not allowed.
+        let each =
+            elements.isEmpty
+            ? [] : ["\"prefixItems\":[" + elements.map(\.json).joined(separator: ",") + "]"]
+        return [type("array")] + each + limit("minItems", elements.count)
+            + limit("maxItems", elements.count)
     }
 
     private static func type(_ word: String) -> String { "\"type\":\"\(word)\"" }
