@@ -78,7 +78,8 @@ package final class House: Sendable {
                     walk: rooms.walk,
                     front: .callers(
                         settings, desk: rooms.walk, authorization: rooms.authorization,
-                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), logger: logger),
+                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
+                        logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
@@ -149,6 +150,7 @@ struct Rooms: Sendable {
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
+    let guide: ModelGuideBook
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
@@ -230,7 +232,8 @@ struct Rooms: Sendable {
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
             issuers: issuers,
-            authorization: .open(settings, issuers: issuers.current, audit: audit), group: group)
+            authorization: .open(settings, issuers: issuers.current, audit: audit),
+            guide: ModelGuideBook(registry: registry, repository: source.repository), group: group)
     }
 
     private static func engine(

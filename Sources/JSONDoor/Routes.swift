@@ -40,12 +40,14 @@ package struct Route: Sendable {
     /// Of the body; the resource inflates it.
     package var codings: [ContentCoding]
     package var resource: any HTTPResource
+    /// What /openapi.json says of it; nil: it says that nobody has described it, and a test fails.
+    package var description: RouteDescription?
     fileprivate let parts: [Substring]
 
     package init(
         _ method: HTTPMethod, _ path: String, access: RouteAccess = .open, bodyBytesMax: Int = 0,
         bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], codings: [ContentCoding] = [],
-        resource: any HTTPResource
+        resource: any HTTPResource, description: RouteDescription? = nil
     ) {
         precondition(path.hasPrefix("/"), "a route's path begins with /")
         self.method = method
@@ -56,7 +58,13 @@ package struct Route: Sendable {
         self.mediaTypes = mediaTypes
         self.codings = codings
         self.resource = resource
+        self.description = description
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+    }
+
+    /// What stands in the path's braces, in its order.
+    package var captureNames: [String] {
+        parts.filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
     }
 
     /// The captures when the path is this route's.
@@ -83,6 +91,8 @@ package struct RouteTable: Sendable {
         case nothing
     }
 
+    /// In the order they were given, for the API's description.
+    package let all: [Route]
     private var exact: [String: [Route]] = [:]
     /// By how many parts they have.
     private var patterns: [Int: [Route]] = [:]
@@ -91,6 +101,7 @@ package struct RouteTable: Sendable {
 
     package init(_ routes: [Route], hidesUnknown: Bool) {
         self.hidesUnknown = hidesUnknown
+        all = routes
         for route in routes {
             if route.path.contains("{") {
                 patterns[route.parts.count, default: []].append(route)

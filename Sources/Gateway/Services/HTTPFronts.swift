@@ -1,16 +1,16 @@
 // What the two ports say over HTTP: the callers' and the operator's.
 
-import Contract
+package import Contract
 import Issuer
-import JSONDoor
-import Logging
+package import JSONDoor
+package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
-    /// The callers' port: the JSON bridge, and the authorization server when there is one.
-    static func callers(
+    /// The callers' port: the JSON bridge, the console, and the authorization server when there is one.
+    package static func callers(
         _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
-        standings: any StandingsDesk, logger: Logger
+        standings: any StandingsDesk, guide: any ModelGuide, logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
         if let authorization {
@@ -24,6 +24,9 @@ extension HTTPFront {
         }
         routes += ConsoleRoutes.data(standings: standings)
         if settings.showsConsole { routes += ConsoleRoutes.page() }
+        routes += ExampleResource.routes(guide)
+        // The last: it describes the others.
+        routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
             logger: logger)

@@ -24,11 +24,11 @@ package enum ConsoleRoutes {
         func file(_ name: String, _ bytes: [UInt8], _ type: String) -> Route {
             Route(
                 .GET, "/console/\(name)",
-                resource: StaticFile(bytes, contentType: type))
+                resource: StaticFile(bytes, contentType: type), description: .consoleFile)
         }
         let script = "text/javascript; charset=utf-8"
         return [
-            Route(.GET, "/", resource: page),
+            Route(.GET, "/", resource: page, description: .consoleFile),
             file("console.css", PackageResources.console_css, "text/css; charset=utf-8"),
             file("icon.svg", PackageResources.icon_svg, "image/svg+xml"),
             file("app.js", PackageResources.app_js, script),
@@ -47,23 +47,28 @@ package enum ConsoleRoutes {
     /// What the Open Inference Protocol has no words for; useful to programs too, so it is there without the page.
     package static func data(standings: any StandingsDesk) -> [Route] {
         [
-            Route(.GET, "/sluice/v1/access", access: .token, resource: AccessResource()),
+            Route(
+                .GET, "/sluice/v1/access", access: .token, resource: AccessResource(),
+                description: .consoleAccess),
             Route(
                 .GET, "/sluice/v1/models/{model}/access", access: .token,
-                resource: AccessResource()),
+                resource: AccessResource(), description: .consoleModelAccess),
             Route(
                 .GET, "/sluice/v1/account", access: .token,
-                resource: WalkQuestion(method: .modelAccount) { _ in Question() }),
+                resource: WalkQuestion(method: .modelAccount) { _ in Question() },
+                description: .consoleAccount),
             Route(
                 .GET, "/sluice/v1/models/{model}/account", access: .token,
-                resource: WalkQuestion(method: .modelAccount) { _ in Question() }),
+                resource: WalkQuestion(method: .modelAccount) { _ in Question() },
+                description: .consoleModelAccount),
             Route(
                 .POST, "/sluice/v1/models/{model}/control", access: .token,
                 bodyBytesMax: ControlBody.bodyBytesMax, mediaTypes: [HTTPAnswer.json],
-                resource: WalkQuestion(method: .modelControl, question: ControlBody.question)),
+                resource: WalkQuestion(method: .modelControl, question: ControlBody.question),
+                description: .consoleControl),
             Route(
                 .GET, "/sluice/v1/clients", access: .token,
-                resource: ClientsResource(desk: standings)),
+                resource: ClientsResource(desk: standings), description: .consoleClients),
         ]
     }
 }

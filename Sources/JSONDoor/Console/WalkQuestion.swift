@@ -57,7 +57,7 @@ struct WalkQuestion: HTTPResource {
 enum ControlBody {
     static let bodyBytesMax = 1 << 10
 
-    private static let actions: [(name: String, control: ModelControl)] = [
+    static let actions: [(name: String, control: ModelControl)] = [
         ("sleep", .sleep), ("pin", .pin), ("unpin", .unpin), ("unquarantine", .unquarantine),
     ]
 
