@@ -2,9 +2,11 @@
 
 extension RouteDescription {
     /// The page's own files are no part of the API.
-    static let consoleFile = RouteDescription(
-        "consoleFile", .console, "A file of the console's page", outcomes: [Outcome(200, "It.")],
-        isHidden: true)
+    static func consoleFile(_ name: String) -> RouteDescription {
+        RouteDescription(
+            "console \(name)", .console, "A file of the console's page",
+            outcomes: [Outcome(200, "The file.")], isHidden: true)
+    }
 
     private static func rights(_ names: [String]) -> APISchema {
         .object(names.map { .init($0, .boolean) })

@@ -24,11 +24,11 @@ package enum ConsoleRoutes {
         func file(_ name: String, _ bytes: [UInt8], _ type: String) -> Route {
             Route(
                 .GET, "/console/\(name)",
-                resource: StaticFile(bytes, contentType: type), description: .consoleFile)
+                resource: StaticFile(bytes, contentType: type), description: .consoleFile(name))
         }
         let script = "text/javascript; charset=utf-8"
         return [
-            Route(.GET, "/", resource: page, description: .consoleFile),
+            Route(.GET, "/", resource: page, description: .consoleFile("page")),
             file("console.css", PackageResources.console_css, "text/css; charset=utf-8"),
             file("icon.svg", PackageResources.icon_svg, "image/svg+xml"),
             file("app.js", PackageResources.app_js, script),
