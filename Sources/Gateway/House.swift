@@ -77,7 +77,10 @@ package final class House: Sendable {
                 doors: HouseDoors(
                     walk: rooms.walk,
                     front: .callers(
-                        settings, desk: rooms.walk, authorization: rooms.authorization,
+                        settings, desk: rooms.walk,
+                        conditions: FleetConditions(
+                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
+                        authorization: rooms.authorization,
                         standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
                         logger: logger),
                     limits: limits, logger: logger),

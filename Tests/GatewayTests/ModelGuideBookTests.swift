@@ -152,7 +152,7 @@ import Testing
         let audit = NoAudit()
         let queue = AuthorizationQueue(server: NoServer(), queueMax: 1, audit: audit)
         let front = HTTPFront.callers(
-            Settings(), desk: NoDesk(), authorization: queue,
+            Settings(), desk: NoDesk(), conditions: NoConditions(), authorization: queue,
             standings: StandingsKeeper(PlanDesk()),
             guide: ModelGuideBook(registry: registry, repository: Repository([:])),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -173,6 +173,11 @@ import Testing
 
     private struct NoAudit: AuditLog {
         func note(_ event: AuditEvent) {}
+    }
+    private struct NoConditions: ModelConditions {
+        func condition(of model: String, version: String, now: Instant) -> ModelCondition {
+            preconditionFailure("nobody watches")
+        }
     }
     private struct NoServer: AuthorizationServer {
         func answer(

@@ -7,12 +7,15 @@ package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
-    /// The callers' port: the JSON bridge, the console, and the authorization server when there is one.
+    /// The callers' port: the JSON bridge, what browsers load, and the authorization server when there is one.
     package static func callers(
-        _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
-        standings: any StandingsDesk, guide: any ModelGuide, logger: Logger
+        _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
+        authorization: AuthorizationQueue?, standings: any StandingsDesk, guide: any ModelGuide,
+        logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
+        routes += BrowserModule.routes()
+        routes += ModelEvents.routes(conditions)
         if let authorization {
             let server = settings.auth.server
             routes += OAuthEndpoint.routes(
@@ -29,7 +32,7 @@ extension HTTPFront {
         routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
-            logger: logger)
+            origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
     /// The operator's port: probes, of anybody who reaches it.

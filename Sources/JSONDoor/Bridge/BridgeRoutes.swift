@@ -32,7 +32,10 @@ package enum BridgeRoutes {
         func models() -> [Route] {
             ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].flatMap { path in
                 [
-                    post(path + "/infer", .infer, bytesMax: limits.messageBytes),
+                    post(
+                        path + "/infer", .infer, bytesMax: limits.messageBytes,
+                        produces: [HTTPAnswer.json, HTTPAnswer.octets, EventStream.mediaType],
+                        needsBody: true),
                     get(path, .plain(.modelMetadata)),
                     get(path + "/ready", .modelReady),
                     get(path + "/config", .modelConfig),
@@ -56,12 +59,14 @@ package enum BridgeRoutes {
 
         private func post(
             _ path: String, _ endpoint: BridgeEndpoint,
-            bytesMax: Int = BridgeRoutes.questionBytesMax
+            bytesMax: Int = BridgeRoutes.questionBytesMax, produces: [String]? = nil,
+            needsBody: Bool = false
         ) -> Route {
             Route(
                 .POST, path, access: .token, bodyBytesMax: min(bytesMax, limits.messageBytes),
                 mediaTypes: [HTTPAnswer.json, HTTPAnswer.octets], codings: ContentCoding.allCases,
-                resource: BridgeResource(endpoint, limits: limits))
+                resource: BridgeResource(endpoint, limits: limits), produces: produces,
+                needsBody: needsBody)
         }
     }
 }
