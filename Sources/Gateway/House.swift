@@ -77,7 +77,11 @@ package final class House: Sendable {
                 doors: HouseDoors(
                     walk: rooms.walk,
                     front: .callers(
-                        settings, desk: rooms.walk, authorization: rooms.authorization,
+                        settings, desk: rooms.walk,
+                        conditions: FleetConditions(
+                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
+                        authorization: rooms.authorization,
+                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
                         logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
@@ -149,6 +153,7 @@ struct Rooms: Sendable {
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
+    let guide: ModelGuideBook
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
@@ -230,7 +235,8 @@ struct Rooms: Sendable {
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
             issuers: issuers,
-            authorization: .open(settings, issuers: issuers.current, audit: audit), group: group)
+            authorization: .open(settings, issuers: issuers.current, audit: audit),
+            guide: ModelGuideBook(registry: registry, repository: source.repository), group: group)
     }
 
     private static func engine(

@@ -73,7 +73,7 @@ enum AnswerWriting {
         // RFC 9110 section 8.6: none for an answer that cannot have a body.
         case .known where answer.status == .noContent || answer.status == .notModified: break
         case .known:
-            field("content-length: ", String(answer.body.readableBytes), &bytes)
+            field("content-length: ", String(answer.byteCount), &bytes)
         case .chunked: bytes.writeStaticString("transfer-encoding: chunked\r\n")
         case .untilClose: break
         }

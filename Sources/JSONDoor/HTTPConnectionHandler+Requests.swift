@@ -1,5 +1,6 @@
 // From a head to its answer: found, judged, its body taken in, given to its resource, answered.
 
+import Compression
 import Contract
 import Logging
 import NIOCore
@@ -128,15 +129,12 @@ extension HTTPConnectionHandler {
     }
 
     private static func unsupported(_ route: Route, _ request: HTTPRequest) -> HTTPAnswer? {
-        if let coding = request.field(.contentEncoding)?.lowercased(), coding != "identity",
-            !route.codings.contains(coding) || request.repeats(.contentEncoding)
-        {
-            let codings = route.codings + ["identity"]
-            var answer = HTTPAnswer.error(
-                .unsupportedMediaType,
-                "content codings of a body here: " + codings.joined(separator: ", "))
-            answer.fields.append(("accept-encoding", codings.joined(separator: ", ")))
-            return answer
+        if let coding = request.field(.contentEncoding)?.lowercased(), coding != "identity" {
+            let known =
+                request.repeats(.contentEncoding) ? nil : ContentCoding(name: coding)
+            guard let known, route.codings.contains(known) else {
+                return unsupportedCoding(route)
+            }
         }
         guard let type = request.mediaType, !route.mediaTypes.isEmpty,
             !route.mediaTypes.contains(type)
@@ -144,6 +142,18 @@ extension HTTPConnectionHandler {
         return .error(
             .unsupportedMediaType,
             "the body must be " + route.mediaTypes.joined(separator: " or "))
+    }
+
+    private static func unsupportedCoding(_ route: Route) -> HTTPAnswer {
+        let allowed = route.codings.map(\.rawValue)
+        var answer = HTTPAnswer.error(
+            .unsupportedMediaType,
+            allowed.isEmpty
+                ? "the body must not be compressed here"
+                : "the body may be compressed once, by " + allowed.joined(separator: " or "))
+        answer.fields.append(
+            ("accept-encoding", (allowed + ["identity"]).joined(separator: ", ")))
+        return answer
     }
 
     private static func tooLarge(_ route: Route?) -> HTTPAnswer {
@@ -189,7 +199,10 @@ extension HTTPConnectionHandler {
     func respond(_ answer: HTTPAnswer) {
         let isLast = machine.answer(closes: answer.closes)
         writeHead(answer, length: .known, isLast: isLast)
-        if !isHead { out.append(answer.body) }
+        if !isHead {
+            out.append(answer.body)
+            for piece in answer.pieces { out.append(piece) }
+        }
         noteAnswer(status: answer.status.code)
         forgetRequest()
     }

@@ -1,5 +1,6 @@
 // A route: one method of one path, what its requests must be, and the resource that answers them.
 
+package import Compression
 package import Contract
 package import NIOHTTP1
 
@@ -47,22 +48,25 @@ package struct Route: Sendable {
     package var bodyTime: Nanoseconds?
     /// Of the body, in lower case; empty: any. A request that says none is taken as the first.
     package var mediaTypes: [String]
+    /// Of the body; the resource inflates it.
+    package var codings: [ContentCoding]
     package var resource: any HTTPResource
     /// Media types of its answers: a request that accepts none of them gets 406. Empty: whatever is accepted.
     package var produces: [String]
     /// A request that announces no body gets 411.
     package var needsBody: Bool
-    /// Content codings of the body beside `identity` that the resource takes off itself.
-    package var codings: [String]
+    /// What /openapi.json says of it; nil: it says that nobody has described it, and a test fails.
+    package var description: RouteDescription?
     let parts: [Substring]
-    /// In the path's order.
-    let captureNames: [String]
+    /// What stands in the path's braces, in its order.
+    package let captureNames: [String]
 
     /// - Parameter produces: nil: JSON on a route that asks for a token, anything on another.
     package init(
         _ method: HTTPMethod, _ path: String, access: RouteAccess = .open, bodyBytesMax: Int = 0,
-        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], resource: any HTTPResource,
-        produces: [String]? = nil, needsBody: Bool = false, codings: [String] = []
+        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], codings: [ContentCoding] = [],
+        resource: any HTTPResource, produces: [String]? = nil, needsBody: Bool = false,
+        description: RouteDescription? = nil
     ) {
         precondition(path.hasPrefix("/"), "a route's path begins with /")
         self.method = method
@@ -71,10 +75,11 @@ package struct Route: Sendable {
         self.bodyBytesMax = bodyBytesMax
         self.bodyTime = bodyTime
         self.mediaTypes = mediaTypes
+        self.codings = codings
         self.resource = resource
         self.produces = produces ?? (access == .token ? [HTTPAnswer.json] : [])
         self.needsBody = needsBody
-        self.codings = codings
+        self.description = description
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         captureNames = parts.filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
         precondition(captureNames.count <= RouteCaptures.countMax, "a route has few captures")

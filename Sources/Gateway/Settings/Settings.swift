@@ -23,6 +23,8 @@ package struct Settings: Sendable, Equatable {
     /// What callers may use. `Plans(plans).names` is what a policy may name.
     package var plans: [Plan] = []
     package var http = HTTPLimits()
+    /// `http.console`: whether the callers' port shows the page at `/`.
+    package var showsConsole = true
     /// `http.hsts`.
     package var isStrictTransport = true
     /// `cors`.
