@@ -39,9 +39,10 @@ struct TensorWriter {
     private func write<Form: ElementForm>(
         _ form: Form, into json: inout ByteBuffer
     ) throws(CallFailure) {
-        let bytes = tensor.bytes
+        let body = tensor.bytes
+        let bytes = body.readableBytesUInt8Span
         let width = Form.Bits.bitWidth / 8
-        let count = bytes.readableBytes / width
+        let count = bytes.count / width
         var done = 0
         while done < count {
             let end = min(count, done + TensorWriter.chunk)
@@ -50,9 +51,13 @@ struct TensorWriter {
             json.writeRepeatingByte(0, count: (end - done) * (Form.lengthMax + 1))
             var room = json.mutableReadableBytesSpan
             for element in done..<end {
-                let index = bytes.readerIndex &+ element &* width
-                let bits = bytes.getInteger(at: index, endianness: .little, as: Form.Bits.self)
-                guard let bits, form.put(bits, &room, &at) else {
+                var bits: Form.Bits = 0
+                for index in 0..<width {
+                    bits |=
+                        Form.Bits(truncatingIfNeeded: bytes[element &* width &+ index])
+                        << Form.Bits(truncatingIfNeeded: 8 &* index)
+                }
+                guard form.put(bits, &room, &at) else {
                     throw failure("element \(element) is not finite, and JSON has no such number")
                 }
                 NumberText.put(JSONBytes.comma, &room, &at)

@@ -5,15 +5,12 @@ enum NumberText {
     /// The most characters of any number here: sign, 17 digits, point, `e-308`; or `-0.0000` and 17 digits.
     static let lengthMax = 25
 
-    /// "00" to "99", each two characters.
-    private static let pairs: [UInt16] = (0..<100).map { (number: UInt16) -> UInt16 in
-        let tens: UInt16 = 0x30 + number / 10
-        let ones: UInt16 = 0x30 + number % 10
-        return (tens | ones << 8).littleEndian
-    }
-    private static let powers: [UInt64] = (0...19).map { power in
-        (0..<power).reduce(1) { (product: UInt64, _) in product * 10 }
-    }
+    private static let powers: [UInt64] = [
+        1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
+        10_000_000_000, 100_000_000_000, 1_000_000_000_000, 10_000_000_000_000,
+        100_000_000_000_000, 1_000_000_000_000_000, 10_000_000_000_000_000,
+        100_000_000_000_000_000, 1_000_000_000_000_000_000, 10_000_000_000_000_000_000,
+    ]
 
     @inline(__always)
     static func put(_ byte: UInt8, _ room: inout MutableRawSpan, _ at: inout Int) {
@@ -39,10 +36,16 @@ enum NumberText {
         at = end
         var left = count
         while left >= 2 {
-            let (quotient, pair) = rest.quotientAndRemainder(dividingBy: 100)
+            let quotient = rest / 100
+            let pair = UInt32(truncatingIfNeeded: rest &- quotient &* 100)
+            // 103/1024 is near enough to a tenth for two digits.
+            let tens = (pair &* 103) >> 10
+            let letters = 0x3030 | tens | (pair &- tens &* 10) << 8
             end &-= 2
             left &-= 2
-            room.storeBytes(of: pairs[Int(pair)], toByteOffset: end, as: UInt16.self)
+            room.storeBytes(
+                of: UInt16(truncatingIfNeeded: letters).littleEndian, toByteOffset: end,
+                as: UInt16.self)
             rest = quotient
         }
         if left == 1 {
