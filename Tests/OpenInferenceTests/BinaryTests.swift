@@ -37,7 +37,7 @@ import Testing
         let found = try InferenceDocument.decode(
             body, headerLength: text.utf8.count, limits: limits)
         func address(_ buffer: ByteBuffer) -> Int {
-            unsafe buffer.withVeryUnsafeBytes { unsafe Int(bitPattern: $0.baseAddress) }
+            unsafe buffer.withVeryUnsafeBytes { Int(bitPattern: $0.baseAddress) }
         }
         let bytes = found.request.inputs[0].bytes
         #expect(bytes.readableBytes == 100_000)

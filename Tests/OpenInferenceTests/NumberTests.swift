@@ -40,7 +40,7 @@ import Testing
         if random.oneIn(8) { digits += String(random.next()) + String(random.next()) }
         let sign = random.oneIn(2) ? "-" : ""
         switch random.below(4) {
-        case 0: return sign + digits
+        case 0: return sign + "1" + digits
         case 1: return sign + "0." + String(repeating: "0", count: random.below(9)) + digits
         case 2: return sign + digits.prefix(1) + "." + digits + "e\(random.below(74) - 37)"
         default: return sign + digits.prefix(1) + "." + digits + "E+0\(random.below(30))"
@@ -116,8 +116,10 @@ import Testing
             ("9007199254740993", 9_007_199_254_740_992),
             ("9007199254740995", 9_007_199_254_740_996),
             ("9007199254740993.0000000000000000000000001", 9_007_199_254_740_994),
-            ("2.2250738585072011e-308", 2.2250738585072011e-308), ("5e-324", 5e-324),
-            ("2.4703282292062327e-324", 0), ("2.4703282292062328e-324", 5e-324), ("-0.0", -0.0),
+            ("2.2250738585072011e-308", Double.leastNormalMagnitude.nextDown),
+            ("5e-324", .leastNonzeroMagnitude),
+            ("2.4703282292062327e-324", 0), ("2.4703282292062328e-324", .leastNonzeroMagnitude),
+            ("-0.0", -0.0),
             ("1.7976931348623157e308", .greatestFiniteMagnitude),
             ("1.7976931348623158e308", .greatestFiniteMagnitude),
             ("179769313486231580793e288", .greatestFiniteMagnitude), ("1e23", 1e23),
@@ -209,7 +211,8 @@ import Testing
         arguments: [
             (1, "1.0"), (-2.5, "-2.5"), (0, "0.0"), (-0.0, "-0.0"), (0.1, "0.1"), (100, "100.0"),
             (1e15, "1000000000000000.0"), (1e16, "1e16"), (0.0001, "0.0001"), (0.00001, "0.00001"),
-            (0.000001, "1e-6"), (1.5e-7, "1.5e-7"), (1.25e300, "1.25e300"), (5e-324, "5e-324"),
+            (0.000001, "1e-6"), (1.5e-7, "1.5e-7"), (1.25e300, "1.25e300"),
+            (.leastNonzeroMagnitude, "5e-324"),
             (-2.2250738585072014e-308, "-2.2250738585072014e-308"), (123_456.789, "123456.789"),
         ] as [(Double, String)])
     func theFormOfNumbers(_ value: Double, _ text: String) throws {

@@ -297,6 +297,11 @@ package struct JSONNumber: Sendable, Equatable {
     package var double: Double
     /// When it was written without fraction and exponent and fits.
     package var integer: Int64?
+
+    package init(double: Double, integer: Int64?) {
+        self.double = double
+        self.integer = integer
+    }
 }
 
 // MARK: - What is wrong
