@@ -94,9 +94,11 @@ package enum InferenceAnswer {
     }
 
     /// Small tensors behind the JSON, the rest as they are.
-    private static func join(_ json: ByteBuffer, _ binary: [ByteBuffer]) -> EncodedAnswer {
+    private static func join(_ json: consuming ByteBuffer, _ binary: [ByteBuffer]) -> EncodedAnswer
+    {
         guard !binary.isEmpty else { return EncodedAnswer(pieces: [json], headerLength: nil) }
-        var pieces = [json]
+        let headerLength = json.readableBytes
+        var pieces = [consume json]
         for tensor in binary where tensor.readableBytes > 0 {
             if tensor.readableBytes <= copyMax {
                 pieces[pieces.count - 1].writeImmutableBuffer(tensor)
@@ -106,7 +108,7 @@ package enum InferenceAnswer {
             }
         }
         pieces.removeAll { $0.readableBytes == 0 }
-        return EncodedAnswer(pieces: pieces, headerLength: json.readableBytes)
+        return EncodedAnswer(pieces: pieces, headerLength: headerLength)
     }
 
     /// About how many characters the outputs take.

@@ -66,14 +66,14 @@ struct DocumentReader {
     }
 
     private mutating func readInput(_ index: Int) throws(CallFailure) -> Tensor {
-        let place = "inputs[\(index)]"
+        var place: String { "inputs[\(index)]" }
         var draft = InputDraft()
         try scanner.beginObject(place)
         while let key = try scanner.nextKey() {
             switch key {
             case "name": draft.name = try scanner.string("\(place).name")
-            case "datatype": draft.datatype = try readDatatype(place)
-            case "shape": draft.shape = try readShape(place, draft)
+            case "datatype": draft.datatype = try readDatatype(index)
+            case "shape": draft.shape = try readShape(index, draft)
             case "parameters":
                 if try !scanner.takesNull() {
                     draft.parameters = try parameters.read(
@@ -87,19 +87,20 @@ struct DocumentReader {
         return try finish(&draft, index)
     }
 
-    private mutating func readDatatype(_ place: String) throws(CallFailure) -> ElementType {
-        let word = try scanner.string("\(place).datatype")
+    private mutating func readDatatype(_ index: Int) throws(CallFailure) -> ElementType {
+        let word = try scanner.string("inputs[\(index)].datatype")
         guard let datatype = ElementType(name: word) else {
             let allowed = ElementType.allCases.map(\.name).joined(separator: ", ")
             throw DocumentFault.tensor(
-                "\(place).datatype is \(Quoted.name(word)): one of \(allowed)")
+                "inputs[\(index)].datatype is \(Quoted.name(word)): one of \(allowed)")
         }
         return datatype
     }
 
     private mutating func readShape(
-        _ place: String, _ draft: InputDraft
+        _ index: Int, _ draft: InputDraft
     ) throws(CallFailure) -> Shape {
+        var place: String { "inputs[\(index)]" }
         var shape = Shape()
         try scanner.beginArray("\(place).shape")
         while try scanner.nextElement() {
@@ -124,13 +125,14 @@ struct DocumentReader {
                 throw DocumentFault.tooLarge(
                     "more than \(limits.tensors) outputs (limits.tensors_per_message)")
             }
-            let output = try readOutput("outputs[\(index)]")
+            let output = try readOutput(index)
             document.outputs.append(output)
             document.request.outputs.append(output.name)
         }
     }
 
-    private mutating func readOutput(_ place: String) throws(CallFailure) -> RequestedOutput {
+    private mutating func readOutput(_ index: Int) throws(CallFailure) -> RequestedOutput {
+        var place: String { "outputs[\(index)]" }
         var name: String?
         var given = GivenParameters()
         try scanner.beginObject(place)
@@ -188,7 +190,8 @@ extension DocumentReader {
     ) throws(CallFailure) -> ByteBuffer {
         let parser = TensorText(
             datatype: datatype, shape: shape, isBase64: draft.parameters?.isBase64 ?? false,
-            place: "inputs[\(index)]\(draft.label)")
+            words: DataWords(
+                index: index, name: draft.name, datatype: datatype, shape: shape))
         let bytes = try parser.parse(&scanner, budget: limits.messageBytes - converted)
         converted += bytes.readableBytes
         return bytes
@@ -197,7 +200,7 @@ extension DocumentReader {
     private mutating func finish(
         _ draft: inout InputDraft, _ index: Int
     ) throws(CallFailure) -> Tensor {
-        let place = "inputs[\(index)]"
+        var place: String { "inputs[\(index)]" }
         guard let name = draft.name else { throw DocumentFault.message("\(place) has no \"name\"") }
         guard let datatype = draft.datatype else {
             throw DocumentFault.message("\(place)\(draft.label) has no \"datatype\"")
@@ -220,24 +223,27 @@ extension DocumentReader {
             throw DocumentFault.tensor(
                 "\(place)\(draft.label) has neither \"data\" nor parameters.binary_data_size")
         }
-        if let size { try check(size, datatype, shape, "\(place)\(draft.label)") }
+        if let size {
+            try check(
+                size,
+                DataWords(index: index, name: name, datatype: datatype, shape: shape))
+        }
         binarySizes.append(size)
         return Tensor(
             name: name, datatype: datatype, shape: shape, bytes: draft.bytes ?? ByteBuffer())
     }
 
-    private func check(
-        _ size: Int, _ datatype: ElementType, _ shape: Shape, _ place: String
-    ) throws(CallFailure) {
-        guard let count = shape.elementCount else {
-            throw DocumentFault.tensor("\(place) has the impossible shape \(shape)")
+    private func check(_ size: Int, _ words: DataWords) throws(CallFailure) {
+        guard let count = words.shape.elementCount else {
+            throw DocumentFault.tensor("\(words.place) has the impossible shape \(words.shape)")
         }
         // Byte strings are counted when the call meets its model.
-        guard let width = datatype.width else { return }
+        guard let width = words.datatype.width else { return }
         let (expected, overflow) = count.multipliedReportingOverflow(by: width)
         guard !overflow, size == expected else {
             throw DocumentFault.tensor(
-                "\(place): parameters.binary_data_size is \(size), \(datatype) \(shape) has "
+                "\(words.place): parameters.binary_data_size is \(size), "
+                    + "\(words.datatype) \(words.shape) has "
                     + (overflow ? "more bytes than can be counted" : "\(expected) bytes"))
         }
     }
@@ -251,7 +257,7 @@ extension DocumentReader {
         var rest = rest
         for (index, size) in binarySizes.enumerated() {
             guard let size else { continue }
-            let name = Quoted.name(document.request.inputs[index].name)
+            var name: String { Quoted.name(document.request.inputs[index].name) }
             guard isSplit || size == 0 else {
                 throw DocumentFault.message(
                     "inputs[\(index)] \(name) has parameters.binary_data_size, which needs the header "

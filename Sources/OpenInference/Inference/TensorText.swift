@@ -10,8 +10,9 @@ struct TensorText {
     let shape: Shape
     /// BYTES elements are base64 (RFC 4648 section 4) instead of text.
     let isBase64: Bool
-    /// The input in words, for example `inputs[0] "x"`.
-    let place: String
+    let words: DataWords
+
+    private var place: String { words.place }
 
     /// Reads the value that comes next.
     ///
@@ -41,7 +42,6 @@ struct TensorText {
             throw DocumentFault.tensor(
                 "\(place): \"data\" has fewer elements than its shape \(shape), which has \(count)")
         }
-        let words = DataWords(place: place, datatype: datatype, shape: shape)
         var position = scanner.position
         defer { scanner.position = position }
         switch datatype {
@@ -58,9 +58,9 @@ struct TensorText {
             return try parse(FloatText.self, words, bytes, &position, size)
         case .fp64: return try parse(DoubleText.self, words, bytes, &position, size)
         case .bytes:
-            var reader = StringRows(body, words: words, isBase64: isBase64, budget: budget)
+            var reader = StringRows(words: words, isBase64: isBase64, budget: budget)
             try walk(&reader, words, bytes, &position)
-            return reader.buffer
+            return reader.finish()
         }
     }
 
@@ -147,9 +147,14 @@ extension TensorText {
 
 /// The failures of a tensor's data: they name the tensor, the element and the byte.
 struct DataWords {
-    let place: String
+    /// The input's place in the request.
+    let index: Int
+    let name: String?
     let datatype: ElementType
     let shape: Shape
+
+    /// For example `inputs[0] "x"`.
+    var place: String { "inputs[\(index)]" + (name.map { " " + Quoted.name($0) } ?? "") }
 
     func fault(at offset: Int, _ message: String) -> CallFailure {
         DocumentFault.tensor("\(place) (byte \(offset) of the JSON): \(message)")

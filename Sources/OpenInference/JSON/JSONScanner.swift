@@ -34,14 +34,15 @@ package struct JSONScanner {
     private struct Level {
         var isObject: Bool
         var isEmpty = true
-        var keys = KeySet()
     }
 
     /// The document is its readable bytes.
     let body: ByteBuffer
     /// From the document's beginning.
     var position = 0
-    private var levels: [Level] = []
+    private var levels = InlineArray<32, Level>(repeating: Level(isObject: false))
+    private var depth = 0
+    private var keys = KeyBook()
 
     /// Looks at the first bytes only.
     package init(_ body: ByteBuffer) throws(CallFailure) {
@@ -74,10 +75,10 @@ package struct JSONScanner {
     }
 
     /// - Parameter what: the value's name, for the failure.
-    private mutating func expect(_ kind: Kind, _ what: String) throws(CallFailure) {
+    private mutating func expect(_ kind: Kind, _ what: () -> String) throws(CallFailure) {
         let actual = try peek()
         guard actual == kind else {
-            throw fault(at: position, "\(what) must be \(kind.rawValue), not \(actual.rawValue)")
+            throw fault(at: position, "\(what()) must be \(kind.rawValue), not \(actual.rawValue)")
         }
     }
 
@@ -93,22 +94,28 @@ package struct JSONScanner {
 // MARK: - Objects and arrays
 
 extension JSONScanner {
-    package mutating func beginObject(_ what: String = "the document") throws(CallFailure) {
+    package mutating func beginObject(
+        _ what: @autoclosure () -> String = "the document"
+    ) throws(CallFailure) {
         try expect(.object, what)
         try descend(Level(isObject: true))
     }
 
-    package mutating func beginArray(_ what: String = "the document") throws(CallFailure) {
+    package mutating func beginArray(
+        _ what: @autoclosure () -> String = "the document"
+    ) throws(CallFailure) {
         try expect(.array, what)
         try descend(Level(isObject: false))
     }
 
     private mutating func descend(_ level: Level) throws(CallFailure) {
-        guard levels.count < JSONScanner.depthMax else {
+        guard depth < JSONScanner.depthMax else {
             throw fault(
                 at: position, "objects and arrays are nested at most \(JSONScanner.depthMax) deep")
         }
-        levels.append(level)
+        if level.isObject { keys.begin() }
+        levels[depth] = level
+        depth += 1
         position += 1
     }
 
@@ -116,18 +123,27 @@ extension JSONScanner {
     package mutating func nextKey() throws(CallFailure) -> String? {
         let body = body
         let bytes = body.readableBytesUInt8Span
+        guard let key = try nextKey(bytes) else { return nil }
+        return JSONBytes.text(bytes, key)
+    }
+
+    private mutating func nextKey(
+        _ bytes: Span<UInt8>
+    ) throws(CallFailure) -> JSONStringPlace? {
         guard try !isOver(JSONBytes.closeObject, "',' or '}'", bytes) else { return nil }
         JSONBytes.skipSpace(bytes, &position)
         guard position < bytes.count, bytes[position] == JSONBytes.quote else {
             throw unexpected("a key in quotes")
         }
         let start = position
-        let key = JSONBytes.text(bytes, try takeString(bytes))
-        guard levels[levels.count - 1].keys.count < JSONScanner.membersMax else {
+        let key = try takeString(bytes)
+        guard keys.count < JSONScanner.membersMax else {
             throw fault(at: start, "an object has at most \(JSONScanner.membersMax) members")
         }
-        guard levels[levels.count - 1].keys.insert(key) else {
-            throw fault(at: start, "the key \(Quoted.name(key)) comes twice in one object")
+        guard keys.insert(key, bytes) else {
+            throw fault(
+                at: start,
+                "the key \(Quoted.name(JSONBytes.text(bytes, key))) comes twice in one object")
         }
         JSONBytes.skipSpace(bytes, &position)
         guard position < bytes.count, bytes[position] == JSONBytes.colon else {
@@ -148,19 +164,20 @@ extension JSONScanner {
     private mutating func isOver(
         _ end: UInt8, _ expected: String, _ bytes: Span<UInt8>
     ) throws(CallFailure) -> Bool {
-        precondition(!levels.isEmpty, "asked for a member outside of objects and arrays")
+        precondition(depth > 0, "asked for a member outside of objects and arrays")
         JSONBytes.skipSpace(bytes, &position)
-        let last = levels.count - 1
+        let isFirst = levels[depth - 1].isEmpty
         guard position < bytes.count else {
-            throw unexpected(levels[last].isEmpty ? "a member or the end" : expected)
+            throw unexpected(isFirst ? "a member or the end" : expected)
         }
         if bytes[position] == end {
             position += 1
-            levels.removeLast()
+            depth -= 1
+            if levels[depth].isObject { keys.end() }
             return true
         }
-        if levels[last].isEmpty {
-            levels[last].isEmpty = false
+        if isFirst {
+            levels[depth - 1].isEmpty = false
             return false
         }
         guard bytes[position] == JSONBytes.comma else { throw unexpected(expected) }
@@ -176,14 +193,14 @@ extension JSONScanner {
 // MARK: - Values
 
 extension JSONScanner {
-    package mutating func string(_ what: String) throws(CallFailure) -> String {
+    package mutating func string(_ what: @autoclosure () -> String) throws(CallFailure) -> String {
         try expect(.string, what)
         let body = body
         let bytes = body.readableBytesUInt8Span
         return JSONBytes.text(bytes, try takeString(bytes))
     }
 
-    package mutating func bool(_ what: String) throws(CallFailure) -> Bool {
+    package mutating func bool(_ what: @autoclosure () -> String) throws(CallFailure) -> Bool {
         try expect(.bool, what)
         let body = body
         let bytes = body.readableBytesUInt8Span
@@ -206,16 +223,19 @@ extension JSONScanner {
     }
 
     /// A whole number: no fraction, no exponent, within 64 bits.
-    package mutating func integer(_ what: String) throws(CallFailure) -> Int64 {
+    package mutating func integer(_ what: @autoclosure () -> String) throws(CallFailure) -> Int64 {
         let start = position
-        guard let value = try number(what).integer else {
+        guard let value = try number(what()).integer else {
             throw fault(
-                at: start, "\(what) must be a whole number within 64 bits, without '.' or exponent")
+                at: start,
+                "\(what()) must be a whole number within 64 bits, without '.' or exponent")
         }
         return value
     }
 
-    package mutating func number(_ what: String) throws(CallFailure) -> JSONNumber {
+    package mutating func number(_ what: @autoclosure () -> String) throws(CallFailure)
+        -> JSONNumber
+    {
         try expect(.number, what)
         let body = body
         let bytes = body.readableBytesUInt8Span
@@ -224,7 +244,7 @@ extension JSONScanner {
             throw unexpected("a digit")
         }
         guard let value = decimal.double(bytes, start..<position) else {
-            throw fault(at: start, "\(what) is a number that is too large or too long")
+            throw fault(at: start, "\(what()) is a number that is too large or too long")
         }
         return JSONNumber(
             double: value, integer: decimal.integer(Int64.self, bytes, start..<position))
@@ -232,13 +252,14 @@ extension JSONScanner {
 
     /// Passes the next value, whatever it is; its structure is checked.
     package mutating func skip() throws(CallFailure) {
-        let outside = levels.count
+        let outside = depth
         repeat {
-            // Between values, everything but the first level's own members.
-            if levels.count > outside {
-                if levels[levels.count - 1].isObject {
-                    if try nextKey() == nil { continue }
-                } else if try !nextElement() {
+            if depth > outside {
+                let body = body
+                let bytes = body.readableBytesUInt8Span
+                if levels[depth - 1].isObject {
+                    if try nextKey(bytes) == nil { continue }
+                } else if try isOver(JSONBytes.closeArray, "',' or ']'", bytes) {
                     continue
                 }
             }
@@ -249,10 +270,10 @@ extension JSONScanner {
                 let body = body
                 _ = try takeString(body.readableBytesUInt8Span)
             case .number: try skipNumber()
-            case .bool: _ = try bool("")
+            case .bool: _ = try bool("it")
             case .null: _ = try takesNull()
             }
-        } while levels.count > outside
+        } while depth > outside
     }
 
     private mutating func skipNumber() throws(CallFailure) {
@@ -276,6 +297,11 @@ package struct JSONNumber: Sendable, Equatable {
     package var double: Double
     /// When it was written without fraction and exponent and fits.
     package var integer: Int64?
+
+    package init(double: Double, integer: Int64?) {
+        self.double = double
+        self.integer = integer
+    }
 }
 
 // MARK: - What is wrong
@@ -320,25 +346,6 @@ extension JSONScanner {
         let byte = bytes[position]
         guard byte > 0x20, byte < 0x7F else { return "the byte \(JSONBytes.hexadecimal(byte))" }
         return "'\(Character(Unicode.Scalar(byte)))'"
-    }
-}
-
-/// The keys of one object so far, by their bytes. The first few are compared one by one; the rest are hashed.
-private struct KeySet {
-    private static let fewMax = 8
-    private var few: [String] = []
-    private var many: Set<[UInt8]> = []
-
-    var count: Int { few.count + many.count }
-
-    /// False when the key was there.
-    mutating func insert(_ key: String) -> Bool {
-        guard !few.contains(where: { $0.utf8.elementsEqual(key.utf8) }) else { return false }
-        guard few.count >= KeySet.fewMax else {
-            few.append(key)
-            return true
-        }
-        return many.insert(Array(key.utf8)).inserted
     }
 }
 
