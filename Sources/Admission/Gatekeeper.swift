@@ -49,6 +49,7 @@ package final class Gatekeeper: Sendable {
         observer: (any GateObserver)? = nil,
         unknownModel: @escaping @Sendable (String) -> CallFailure,
         clock: @escaping @Sendable () -> Instant = { Instant.now() },
+        // Between two tries of a look-up, on the look-up's own task; a cancel ends it.
         pause: @escaping @Sendable (Nanoseconds) async throws -> Void = {
             try await Task.sleep(for: .nanoseconds(Int64(clamping: $0.count)))
         }
