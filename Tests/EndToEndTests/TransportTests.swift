@@ -204,7 +204,8 @@ private final class Load: Sendable {
                     """
                 try "s".write(
                     toFile: authority.path("secret"), atomically: true, encoding: .utf8)
-                try await withGateway(settings: mutual(authority, "optional") + "\n" + issuer) { gateway in
+                try await withGateway(settings: mutual(authority, "optional") + "\n" + issuer) {
+                    gateway in
                     for (client, status) in [("owner", "404"), ("other", "401"), ("", "401")] {
                         var options = [
                             "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert",
