@@ -390,7 +390,6 @@ extension Gatekeeper {
     /// Takes the lock for one part of the cache at a time.
     @discardableResult
     package func purge(_ selector: PurgeSelector) -> Int {
-        state.withLock { $0.cache.beginPurge() }
         var count = 0
         switch selector {
         case .token(let token):
@@ -409,6 +408,7 @@ extension Gatekeeper {
     }
 
     private func purge(_ matches: @Sendable (Identity) -> Bool) -> Int {
+        state.withLock { $0.cache.beginPurge() }
         var count = 0
         for part in 0..<state.withLock({ $0.cache.partCount }) {
             // Let go of after the lock.
