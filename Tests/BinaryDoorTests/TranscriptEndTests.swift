@@ -5,12 +5,6 @@ import Contract
 import Testing
 
 @Suite struct TranscriptEndTests {
-    private func check(
-        _ script: String, limits: Limits = Limits(), at location: SourceLocation = #_sourceLocation
-    ) throws {
-        #expect(try Transcript.run(script, limits: limits) == script, sourceLocation: location)
-    }
-
     @Test("A stalled message ends its call; one past its deadline too")
     func stalled() throws {
         try check(

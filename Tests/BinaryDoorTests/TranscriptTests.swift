@@ -5,12 +5,6 @@ import Contract
 import Testing
 
 @Suite struct TranscriptTests {
-    private func check(
-        _ script: String, limits: Limits = Limits(), at location: SourceLocation = #_sourceLocation
-    ) throws {
-        #expect(try Transcript.run(script, limits: limits) == script, sourceLocation: location)
-    }
-
     @Test("Unary calls, answered in any order")
     func unary() throws {
         try check(
@@ -332,4 +326,11 @@ import Testing
             close
             """)
     }
+}
+
+/// Plays a conversation: what the machine says is what stands there.
+func check(
+    _ script: String, limits: Limits = Limits(), at location: SourceLocation = #_sourceLocation
+) throws {
+    #expect(try Transcript.run(script, limits: limits) == script, sourceLocation: location)
 }

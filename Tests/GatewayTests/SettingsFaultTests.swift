@@ -8,18 +8,6 @@ import Outside
 import Testing
 
 @Suite struct SettingsFaultTests {
-    private func evaluate(
-        _ yaml: String?, environment: [String: String] = [:], flags: [String: String] = [:],
-        opensFiles: Bool = false
-    ) -> (settings: Settings, faults: [SettingsFault]) {
-        Settings.evaluate(
-            yaml: yaml, environment: environment, flags: flags, opensFiles: opensFiles)
-    }
-
-    private func faults(_ yaml: String, environment: [String: String] = [:]) -> [String] {
-        evaluate(yaml, environment: environment).faults.map(\.description)
-    }
-
     static let wrongs: [(yaml: String, says: String)] = [
         (
             "proxy: { from: [10.0.0.1/8] }",

@@ -8,18 +8,6 @@ import Outside
 import Testing
 
 @Suite struct SettingsTests {
-    private func evaluate(
-        _ yaml: String?, environment: [String: String] = [:], flags: [String: String] = [:],
-        opensFiles: Bool = false
-    ) -> (settings: Settings, faults: [SettingsFault]) {
-        Settings.evaluate(
-            yaml: yaml, environment: environment, flags: flags, opensFiles: opensFiles)
-    }
-
-    private func faults(_ yaml: String, environment: [String: String] = [:]) -> [String] {
-        evaluate(yaml, environment: environment).faults.map(\.description)
-    }
-
     private static var example: String {
         get throws {
             let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -339,6 +327,20 @@ import Testing
         }
         #expect(faulty > 10)
     }
+}
+
+// MARK: - For the tests of settings
+
+func evaluate(
+    _ yaml: String?, environment: [String: String] = [:], flags: [String: String] = [:],
+    opensFiles: Bool = false
+) -> (settings: Settings, faults: [SettingsFault]) {
+    Settings.evaluate(
+        yaml: yaml, environment: environment, flags: flags, opensFiles: opensFiles)
+}
+
+func faults(_ yaml: String, environment: [String: String] = [:]) -> [String] {
+    evaluate(yaml, environment: environment).faults.map(\.description)
 }
 
 /// A file of its own for a test.
