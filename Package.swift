@@ -189,7 +189,12 @@ let package = Package(
             ["Shards", "Catalogue", "OnnxRuntime", "Outside", "Contract", nio, posix, embedded]),
         tests(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
-        tests("JSONDoorTests", ["JSONDoor", "Contract", nio, http, embedded, logging]),
+        tests(
+            "JSONDoorTests",
+            [
+                "JSONDoor", "Compression", "OpenInference", "Contract", nio, http, embedded,
+                logging,
+            ]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("FilesTests", ["Files"]),

@@ -200,16 +200,27 @@ final class Journey: CallHandle, RunDelegate {
             }
             let entry = try visit.recent.select(
                 name: call.model, version: call.version, from: walk.registry)
-            let prepared = try entry.prepare(
-                try call.body.inferenceRequest(), asked: call.version)
+            let request = try call.body.inferenceRequest()
+            let prepared = try entry.prepare(request, asked: call.version)
             self.prepared = prepared
             ticket = visit.desk.submit(
-                prepared, deadline: call.deadline, now: call.arrived,
-                wantsProgress: call.wantsProgress, share: pass?.share ?? .house, delegate: self)
+                prepared, deadline: deadline(request), now: call.arrived,
+                wantsProgress: call.wantsProgress, share: share(request), delegate: self)
         } catch {
             if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
         }
+    }
+
+    /// The message may be in more of a hurry than the call, never in less.
+    private func deadline(_ request: InferenceRequest) -> Instant {
+        request.timeout.map { min(call.deadline, call.arrived + $0) } ?? call.deadline
+    }
+
+    private func share(_ request: InferenceRequest) -> Share {
+        var share = pass?.share ?? .house
+        if request.priority == .batch { share.priority = .batch }
+        return share
     }
 
     func runProgress(_ progress: Progress) { exchange.progress(progress) }

@@ -10,7 +10,7 @@ package enum AnswerWriting {
         into bytes: inout ByteBuffer
     ) {
         bytes.reserveCapacity(
-            minimumWritableBytes: 384 + (withBody ? answer.body.readableBytes : 0))
+            minimumWritableBytes: 384 + (withBody ? answer.byteCount : 0))
         bytes.writeStaticString("HTTP/1.1 ")
         bytes.writeString(String(answer.status.code))
         bytes.writeStaticString(" ")
@@ -20,7 +20,7 @@ package enum AnswerWriting {
         // RFC 9110 section 15.4.5: nothing that says of what was not sent again.
         if answer.status != .notModified {
             field("content-type", answer.contentType, &bytes)
-            field("content-length", String(answer.body.readableBytes), &bytes)
+            field("content-length", String(answer.byteCount), &bytes)
         }
         field("x-request-id", id, &bytes)
         bytes.writeStaticString("x-content-type-options: nosniff\r\n")
@@ -30,7 +30,9 @@ package enum AnswerWriting {
         for (name, value) in answer.fields { field(name, value, &bytes) }
         if let connection { field("connection", connection, &bytes) }
         bytes.writeStaticString("\r\n")
-        if withBody { bytes.writeImmutableBuffer(answer.body) }
+        guard withBody else { return }
+        bytes.writeImmutableBuffer(answer.body)
+        for piece in answer.pieces { bytes.writeImmutableBuffer(piece) }
     }
 
     /// No value can end its line, whatever made it.

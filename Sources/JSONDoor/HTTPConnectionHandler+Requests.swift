@@ -1,5 +1,6 @@
 // From a head to its answer: found, judged, its body taken in, given to its resource, answered.
 
+import Compression
 import Contract
 import Logging
 import NIOCore
@@ -93,13 +94,13 @@ extension HTTPConnectionHandler {
     }
 
     private static func unsupported(_ route: Route, _ request: HTTPRequest) -> HTTPAnswer? {
-        if let coding = request.head.headers.first(name: "content-encoding"),
-            coding.lowercased() != "identity"
-        {
-            var answer = HTTPAnswer.error(
-                .unsupportedMediaType, "the body must not be compressed here")
-            answer.fields.append(("accept-encoding", "identity"))
-            return answer
+        let codings = request.head.headers[canonicalForm: "content-encoding"]
+            .filter { $0.lowercased() != "identity" }
+        if !codings.isEmpty {
+            let known = codings.count == 1 ? ContentCoding(name: codings[0]) : nil
+            guard let known, route.codings.contains(known) else {
+                return unsupportedCoding(route)
+            }
         }
         guard let type = request.mediaType, !route.mediaTypes.isEmpty,
             !route.mediaTypes.contains(type)
@@ -107,6 +108,18 @@ extension HTTPConnectionHandler {
         return .error(
             .unsupportedMediaType,
             "the body must be " + route.mediaTypes.joined(separator: " or "))
+    }
+
+    private static func unsupportedCoding(_ route: Route) -> HTTPAnswer {
+        let allowed = route.codings.map(\.rawValue)
+        var answer = HTTPAnswer.error(
+            .unsupportedMediaType,
+            allowed.isEmpty
+                ? "the body must not be compressed here"
+                : "the body may be compressed once, by " + allowed.joined(separator: " or "))
+        answer.fields.append(
+            ("accept-encoding", (allowed + ["identity"]).joined(separator: ", ")))
+        return answer
     }
 
     func tooLarge(_ route: Route?) -> HTTPAnswer {

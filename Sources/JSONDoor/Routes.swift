@@ -1,5 +1,6 @@
 // Which resource a request is for: a table of paths, decided on the head alone.
 
+package import Compression
 package import Contract
 package import NIOHTTP1
 
@@ -36,6 +37,8 @@ package struct Route: Sendable {
     package var bodyTime: Nanoseconds?
     /// Of the body, in lower case; empty: any. A request that says none is taken as the first.
     package var mediaTypes: [String]
+    /// Of the body; the resource inflates it.
+    package var codings: [ContentCoding]
     package var resource: any HTTPResource
     /// What /openapi.json says of it; nil: it says that nobody has described it, and a test fails.
     package var description: RouteDescription?
@@ -43,7 +46,8 @@ package struct Route: Sendable {
 
     package init(
         _ method: HTTPMethod, _ path: String, access: RouteAccess = .open, bodyBytesMax: Int = 0,
-        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], resource: any HTTPResource,
+        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], codings: [ContentCoding] = [],
+        resource: any HTTPResource,
         description: RouteDescription? = nil
     ) {
         precondition(path.hasPrefix("/"), "a route's path begins with /")
@@ -53,6 +57,7 @@ package struct Route: Sendable {
         self.bodyBytesMax = bodyBytesMax
         self.bodyTime = bodyTime
         self.mediaTypes = mediaTypes
+        self.codings = codings
         self.resource = resource
         self.description = description
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
@@ -65,15 +70,14 @@ package struct Route: Sendable {
 
     /// The captures when the path is this route's.
     fileprivate func captures(_ path: [Substring]) -> [String: String]? {
-        guard path.count == parts.count else { return nil }
+        // The last part tells most routes apart.
+        for index in parts.indices.reversed() {
+            let isCapture = parts[index].hasPrefix("{")
+            if isCapture ? path[index].isEmpty : parts[index] != path[index] { return nil }
+        }
         var captures: [String: String] = [:]
-        for (part, given) in zip(parts, path) {
-            if part.hasPrefix("{") {
-                guard !given.isEmpty else { return nil }
-                captures[String(part.dropFirst().dropLast())] = String(given)
-            } else if part != given {
-                return nil
-            }
+        for (part, given) in zip(parts, path) where part.hasPrefix("{") {
+            captures[String(part.dropFirst().dropLast())] = String(given)
         }
         return captures
     }
@@ -91,7 +95,8 @@ package struct RouteTable: Sendable {
     /// In the order they were given, for the API's description.
     package let all: [Route]
     private var exact: [String: [Route]] = [:]
-    private var patterns: [Route] = []
+    /// By how many parts they have.
+    private var patterns: [Int: [Route]] = [:]
     /// Whether a path that is unknown asks for a token first, as every other does.
     package var hidesUnknown: Bool
 
@@ -100,7 +105,7 @@ package struct RouteTable: Sendable {
         all = routes
         for route in routes {
             if route.path.contains("{") {
-                patterns.append(route)
+                patterns[route.parts.count, default: []].append(route)
             } else {
                 exact[route.path, default: []].append(route)
             }
@@ -111,7 +116,7 @@ package struct RouteTable: Sendable {
         if let routes = exact[path] { return choose(method, routes.map { ($0, [:]) }) }
         if patterns.isEmpty { return .nothing }
         let parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        let fitting = patterns.compactMap { route in
+        let fitting = (patterns[parts.count] ?? []).compactMap { route in
             route.captures(parts).map { (route, $0) }
         }
         return fitting.isEmpty ? .nothing : choose(method, fitting)

@@ -7,12 +7,12 @@ package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
-    /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
+    /// The callers' port: the JSON bridge, and the authorization server when there is one.
     package static func callers(
         _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
         guide: any ModelGuide, logger: Logger
     ) -> HTTPFront {
-        var routes: [Route] = []
+        var routes = BridgeRoutes.all(limits: settings.limits)
         if let authorization {
             let server = settings.auth.server
             routes += OAuthEndpoint.routes(

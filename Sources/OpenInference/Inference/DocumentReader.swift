@@ -1,0 +1,275 @@
+// Reads an infer request's JSON, keys in any order; what it does not know is passed over (OIP 7).
+
+import Contract
+import NIOCore
+
+/// One document on its way to an ``InferenceDocument``.
+struct DocumentReader {
+    private var scanner: JSONScanner
+    private let limits: DocumentLimits
+    private var document = InferenceDocument()
+    private var parameters: ParameterReader
+    /// For each input: bytes it has behind the JSON, or nil.
+    private var binarySizes: [Int?] = []
+    /// Bytes of tensors made from text so far.
+    private var converted = 0
+
+    init(_ header: ByteBuffer, limits: DocumentLimits) throws(CallFailure) {
+        self.limits = limits
+        scanner = try JSONScanner(header)
+        parameters = ParameterReader(countMax: limits.parameters)
+    }
+
+    mutating func read() throws(CallFailure) {
+        var hasInputs = false
+        try scanner.beginObject()
+        while let key = try scanner.nextKey() {
+            switch key {
+            case "id":
+                if try !scanner.takesNull() { document.request.id = try scanner.string("id") }
+            case "parameters":
+                if try !scanner.takesNull() { try readParameters() }
+            case "inputs":
+                hasInputs = true
+                try readInputs()
+            case "outputs":
+                if try !scanner.takesNull() { try readOutputs() }
+            default: try scanner.skip()
+            }
+        }
+        try scanner.finish()
+        guard hasInputs else { throw DocumentFault.message("the request has no \"inputs\"") }
+    }
+
+    private mutating func readParameters() throws(CallFailure) {
+        let given = try parameters.read(&scanner, of: "parameters", place: .request)
+        document.binaryOutput = given.binaryOutput ?? false
+        document.timeout = given.timeout
+        document.priority = given.priority
+    }
+
+    private mutating func readInputs() throws(CallFailure) {
+        try scanner.beginArray("inputs")
+        while try scanner.nextElement() {
+            let index = document.request.inputs.count
+            guard index < limits.tensors else {
+                throw DocumentFault.tooLarge(
+                    "more than \(limits.tensors) inputs (limits.tensors_per_message)")
+            }
+            let input = try readInput(index)
+            guard !document.request.inputs.contains(where: { $0.name == input.name }) else {
+                throw DocumentFault.tensor(
+                    "inputs[\(index)]: the name \(Quoted.name(input.name)) comes twice")
+            }
+            document.request.inputs.append(input)
+        }
+    }
+
+    private mutating func readInput(_ index: Int) throws(CallFailure) -> Tensor {
+        let place = "inputs[\(index)]"
+        var draft = InputDraft()
+        try scanner.beginObject(place)
+        while let key = try scanner.nextKey() {
+            switch key {
+            case "name": draft.name = try scanner.string("\(place).name")
+            case "datatype": draft.datatype = try readDatatype(place)
+            case "shape": draft.shape = try readShape(place, draft)
+            case "parameters":
+                if try !scanner.takesNull() {
+                    draft.parameters = try parameters.read(
+                        &scanner, of: "\(place).parameters", place: .input)
+                }
+            case "data":
+                if try !scanner.takesNull() { try readData(&draft, index) }
+            default: try scanner.skip()
+            }
+        }
+        return try finish(&draft, index)
+    }
+
+    private mutating func readDatatype(_ place: String) throws(CallFailure) -> ElementType {
+        let word = try scanner.string("\(place).datatype")
+        guard let datatype = ElementType(name: word) else {
+            let allowed = ElementType.allCases.map(\.name).joined(separator: ", ")
+            throw DocumentFault.tensor(
+                "\(place).datatype is \(Quoted.name(word)): one of \(allowed)")
+        }
+        return datatype
+    }
+
+    private mutating func readShape(
+        _ place: String, _ draft: InputDraft
+    ) throws(CallFailure) -> Shape {
+        var shape = Shape()
+        try scanner.beginArray("\(place).shape")
+        while try scanner.nextElement() {
+            let dimension = try scanner.integer("a dimension of \(place).shape")
+            guard dimension >= 0 else {
+                throw DocumentFault.tensor(
+                    "\(place)\(draft.label): dimension \(shape.rank) of the shape is \(dimension), "
+                        + "must not be negative")
+            }
+            guard shape.append(dimension) else {
+                throw DocumentFault.tensor("a tensor has at most \(Shape.rankMax) dimensions")
+            }
+        }
+        return shape
+    }
+
+    private mutating func readOutputs() throws(CallFailure) {
+        try scanner.beginArray("outputs")
+        while try scanner.nextElement() {
+            let index = document.outputs.count
+            guard index < limits.tensors else {
+                throw DocumentFault.tooLarge(
+                    "more than \(limits.tensors) outputs (limits.tensors_per_message)")
+            }
+            let output = try readOutput("outputs[\(index)]")
+            document.outputs.append(output)
+            document.request.outputs.append(output.name)
+        }
+    }
+
+    private mutating func readOutput(_ place: String) throws(CallFailure) -> RequestedOutput {
+        var name: String?
+        var given = GivenParameters()
+        try scanner.beginObject(place)
+        while let key = try scanner.nextKey() {
+            switch key {
+            case "name": name = try scanner.string("\(place).name")
+            case "parameters":
+                if try !scanner.takesNull() {
+                    given = try parameters.read(
+                        &scanner, of: "\(place).parameters", place: .output)
+                }
+            default: try scanner.skip()
+            }
+        }
+        guard let name else { throw DocumentFault.message("\(place) has no \"name\"") }
+        return RequestedOutput(
+            name, binary: given.binary, classification: given.classification,
+            isBase64: given.isBase64)
+    }
+}
+
+// MARK: - The bytes of an input
+
+/// What is known of an input while its object is read.
+private struct InputDraft {
+    var name: String?
+    var datatype: ElementType?
+    var shape: Shape?
+    var parameters: GivenParameters?
+    /// Where its data begins, when it came before what it must be read by.
+    var dataStart: Int?
+    var bytes: ByteBuffer?
+
+    /// For messages.
+    var label: String { name.map { " " + Quoted.name($0) } ?? "" }
+}
+
+extension DocumentReader {
+    /// Reads the data at once where everything is known that it depends on, else passes over it.
+    private mutating func readData(_ draft: inout InputDraft, _ index: Int) throws(CallFailure) {
+        // Byte strings may turn out to be base64 while the parameters have not been seen.
+        if let datatype = draft.datatype, let shape = draft.shape,
+            datatype != .bytes || draft.parameters != nil
+        {
+            draft.bytes = try parse(datatype, shape, draft, index)
+        } else {
+            _ = try scanner.peek()
+            draft.dataStart = scanner.position
+            try scanner.skip()
+        }
+    }
+
+    private mutating func parse(
+        _ datatype: ElementType, _ shape: Shape, _ draft: InputDraft, _ index: Int
+    ) throws(CallFailure) -> ByteBuffer {
+        let parser = TensorText(
+            datatype: datatype, shape: shape, isBase64: draft.parameters?.isBase64 ?? false,
+            place: "inputs[\(index)]\(draft.label)")
+        let bytes = try parser.parse(&scanner, budget: limits.messageBytes - converted)
+        converted += bytes.readableBytes
+        return bytes
+    }
+
+    private mutating func finish(
+        _ draft: inout InputDraft, _ index: Int
+    ) throws(CallFailure) -> Tensor {
+        let place = "inputs[\(index)]"
+        guard let name = draft.name else { throw DocumentFault.message("\(place) has no \"name\"") }
+        guard let datatype = draft.datatype else {
+            throw DocumentFault.message("\(place)\(draft.label) has no \"datatype\"")
+        }
+        guard let shape = draft.shape else {
+            throw DocumentFault.message("\(place)\(draft.label) has no \"shape\"")
+        }
+        if let start = draft.dataStart {
+            let end = scanner.position
+            scanner.position = start
+            draft.bytes = try parse(datatype, shape, draft, index)
+            scanner.position = end
+        }
+        let size = draft.parameters?.binarySize
+        if draft.bytes != nil, size != nil {
+            throw DocumentFault.tensor(
+                "\(place)\(draft.label) has both \"data\" and parameters.binary_data_size")
+        }
+        if draft.bytes == nil, size == nil, shape.elementCount != 0 {
+            throw DocumentFault.tensor(
+                "\(place)\(draft.label) has neither \"data\" nor parameters.binary_data_size")
+        }
+        if let size { try check(size, datatype, shape, "\(place)\(draft.label)") }
+        binarySizes.append(size)
+        return Tensor(
+            name: name, datatype: datatype, shape: shape, bytes: draft.bytes ?? ByteBuffer())
+    }
+
+    private func check(
+        _ size: Int, _ datatype: ElementType, _ shape: Shape, _ place: String
+    ) throws(CallFailure) {
+        guard let count = shape.elementCount else {
+            throw DocumentFault.tensor("\(place) has the impossible shape \(shape)")
+        }
+        // Byte strings are counted when the call meets its model.
+        guard let width = datatype.width else { return }
+        let (expected, overflow) = count.multipliedReportingOverflow(by: width)
+        guard !overflow, size == expected else {
+            throw DocumentFault.tensor(
+                "\(place): parameters.binary_data_size is \(size), \(datatype) \(shape) has "
+                    + (overflow ? "more bytes than can be counted" : "\(expected) bytes"))
+        }
+    }
+
+    /// Gives the inputs in binary form their slices of what follows the JSON; all of it must be used.
+    ///
+    /// - Parameter isSplit: whether the request said where the JSON ends.
+    consuming func finish(
+        _ rest: ByteBuffer, isSplit: Bool
+    ) throws(CallFailure) -> InferenceDocument {
+        var rest = rest
+        for (index, size) in binarySizes.enumerated() {
+            guard let size else { continue }
+            let name = Quoted.name(document.request.inputs[index].name)
+            guard isSplit || size == 0 else {
+                throw DocumentFault.message(
+                    "inputs[\(index)] \(name) has parameters.binary_data_size, which needs the header "
+                        + "Inference-Header-Content-Length")
+            }
+            guard let slice = rest.readSlice(length: size) else {
+                throw DocumentFault.tensor(
+                    "inputs[\(index)] \(name): unexpected size for input, "
+                        + "parameters.binary_data_size is \(size) and \(rest.readableBytes) bytes are left"
+                )
+            }
+            document.request.inputs[index].bytes = slice
+        }
+        guard rest.readableBytes == 0 else {
+            throw DocumentFault.message(
+                "unexpected additional input data: \(rest.readableBytes) bytes follow the last binary input"
+            )
+        }
+        return document
+    }
+}
