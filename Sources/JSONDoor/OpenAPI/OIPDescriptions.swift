@@ -1,6 +1,8 @@
 // What the routes of the Open Inference Protocol and its extensions say of themselves (OIP 1, 4). Refusals that follow from a
 // route's access, captures and body are not repeated.
 
+package import NIOHTTP1
+
 extension RouteDescription {
     private static let seeing = ["infer:{model}", "models:read"]
     private static let reading = ["infer:*", "models:read"]
@@ -43,8 +45,13 @@ extension RouteDescription {
         details: "A model that sleeps is ready: it is woken by its first call.",
         outcomes: [
             good("It would.", "ModelReadiness"),
-            .failure(503, "It is out of service, broken or in quarantine."),
+            .failure(404, "It is unknown, not this caller's, or out of service."),
         ], scopes: seeing)
+    package static let modelList = RouteDescription(
+        "modelList", .models, "The names of the models the token may see",
+        outcomes: [
+            Outcome(200, "They are.", [.json(.object([.init("models", .array(.string()))]))])
+        ], scopes: reading)
     package static let modelConfig = RouteDescription(
         "modelConfig", .models, "A model's configuration, in Triton's words",
         outcomes: [good("It is.", "ModelConfig")], scopes: seeing)
@@ -94,25 +101,54 @@ extension RouteDescription {
         "repositoryIndex", .repository, "Every version of every model the token may see",
         bodies: [.json(.object([.optional("ready", .boolean)]))],
         outcomes: [good("They are.", "RepositoryIndex")], scopes: reading)
-    package static let repositoryLoad = RouteDescription(
-        "repositoryLoad", .repository, "Puts a model into service and wakes it",
-        bodies: [.json(.object([.optional("parameters", .object([]))]))],
-        outcomes: [
-            Outcome(200, "It is awake."),
-            .failure(501, "The request brings a configuration or files."),
-        ] + ends, scopes: ["models:admin"])
-    package static let repositoryUnload = RouteDescription(
-        "repositoryUnload", .repository, "Takes a model out of service",
-        bodies: [.json(.object([.optional("parameters", .object([]))]))],
-        outcomes: [Outcome(200, "It is out of service; calls under way end well.")],
-        scopes: ["models:admin"])
+    private static func change(
+        _ operation: String, _ summary: String, _ word: String,
+        parameter: APISchema.Member, _ more: [Outcome]
+    ) -> RouteDescription {
+        RouteDescription(
+            operation, .repository, summary,
+            bodies: [
+                .json(
+                    .object([
+                        .optional("parameters", .either([.object([parameter]), .null]))
+                    ]))
+            ],
+            outcomes: [
+                Outcome(
+                    200, "It is done.",
+                    [.json(.object([.init("name", .string()), .init(word, .boolean)]))])
+            ] + more, scopes: ["models:admin"])
+    }
+
+    package static let repositoryLoad = change(
+        "repositoryLoad", "Puts a model into service and wakes it", "load",
+        parameter: .optional("config", .noted(.string(), "Not here: only an empty text is taken.")),
+        [.failure(501, "The request brings a configuration or files.")] + ends)
+    package static let repositoryUnload = change(
+        "repositoryUnload", "Takes a model out of service; calls under way end well", "unload",
+        parameter: .optional("unload_dependents", .boolean), [])
 
     /// A path of another server's extension.
-    ///
-    /// - Parameter operation: unique, as every route's.
-    package static func notHere(_ operation: String, _ what: String) -> RouteDescription {
+    package static func notHere(
+        _ method: HTTPMethod, _ path: String, _ why: String
+    ) -> RouteDescription {
         RouteDescription(
-            operation, .unsupported, what,
-            outcomes: [.failure(501, "This gateway does not have it.")])
+            operation(method, path), .unsupported, "Not here", details: why,
+            outcomes: [.failure(501, "It is not here.")])
+    }
+
+    /// `getV2Logging`. What tells a path with a version from the one without is added where the document is written.
+    private static func operation(_ method: HTTPMethod, _ path: String) -> String {
+        let words = path.replacing("/versions/{version}", with: "")
+            .split { !$0.isLetter && !$0.isNumber }
+        return method.rawValue.lowercased()
+            + words.map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
+    }
+
+    /// The same, left out of the document.
+    package var hidden: RouteDescription {
+        var hidden = self
+        hidden.isHidden = true
+        return hidden
     }
 }
