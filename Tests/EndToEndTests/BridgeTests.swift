@@ -109,7 +109,7 @@ import Testing
 
     @Test func whatATokenMayNotSeeIsNotThere() async throws {
         try await withGateway { gateway in
-            try await withCaller(gateway, scope: "infer:digits-* models:read") { caller in
+            try await withCaller(gateway, scope: "infer:digits-*") { caller in
                 for path in ["/v2/models/iris", "/v2/models/nobody"] {
                     #expect(try await caller.get(path + "/config").status == 404)
                     #expect(try await caller.post(path + "/infer", Self.iris).status == 404)
