@@ -116,7 +116,7 @@ import Testing
                 ["path", "model"], ["path", "version"],
                 ["header", "Inference-Header-Content-Length"],
             ])
-        #expect(infer.requestBody.required.number == 1)
+        #expect(infer.requestBody.required.number == 0)
         #expect(infer.requestBody.description.text == "At most 1048576 bytes.")
         #expect(
             infer.requestBody.content.keys == ["application/json", "application/octet-stream"])

@@ -78,9 +78,10 @@ extension RouteDescription {
                 "Bytes of the JSON in a body of octets; 0: the body is one raw tensor.",
                 .integer(least: 0))
         ],
+        // Not required: a raw tensor may have no elements, and so no bytes.
         bodies: [
             .json(.component("InferenceRequest")), Media("application/octet-stream", .binary),
-        ], bodyIsRequired: true,
+        ],
         outcomes: [
             Outcome(
                 200, "The model's outputs.",
