@@ -118,7 +118,17 @@ let package = Package(
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
-        room("JSONDoor", ["Contract", "OpenInference", "Compression", nio, http, logging]),
+        // What browsers load are readable files, carried in the binary.
+        .target(
+            name: "JSONDoor",
+            dependencies: ["Contract", "OpenInference", "Compression", nio, http, logging],
+            resources: [.embedInCode("Browser/sluice.js")]
+                + [
+                    "index.html", "console.css", "icon.svg", "app.js", "gateway.js", "dom.js",
+                    "words.js", "models.js", "try.js", "tensors.js", "snippets.js", "charts.js",
+                    "clients.js",
+                ].map { .embedInCode("Console/Page/\($0)") },
+            swiftSettings: strict),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
         room(

@@ -77,8 +77,12 @@ package final class House: Sendable {
                 doors: HouseDoors(
                     walk: rooms.walk,
                     front: .callers(
-                        settings, desk: rooms.walk, authorization: rooms.authorization,
-                        guide: rooms.guide, logger: logger),
+                        settings, desk: rooms.walk,
+                        conditions: FleetConditions(
+                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
+                        authorization: rooms.authorization,
+                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
+                        logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
@@ -231,7 +235,8 @@ struct Rooms: Sendable {
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
             issuers: issuers,
-            authorization: .open(settings, issuers: issuers.current, audit: audit),
+            authorization: .open(
+                settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
             guide: ModelGuideBook(registry: registry, repository: source.repository), group: group)
     }
 

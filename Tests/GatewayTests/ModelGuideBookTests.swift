@@ -1,6 +1,7 @@
 // Golden cases from manifests for those who may ask: read once, away from the loop, never more at a time than allowed; and
 // every route of the callers' port says what it is.
 
+import Admission
 import Catalogue
 import Contract
 import Gateway
@@ -151,7 +152,8 @@ import Testing
         let audit = NoAudit()
         let queue = AuthorizationQueue(server: NoServer(), queueMax: 1, audit: audit)
         let front = HTTPFront.callers(
-            Settings(), desk: NoDesk(), authorization: queue,
+            Settings(), desk: NoDesk(), conditions: NoConditions(), authorization: queue,
+            standings: StandingsKeeper(PlanDesk()),
             guide: ModelGuideBook(registry: registry, repository: Repository([:])),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         var operations: [String: Int] = [:]
@@ -172,6 +174,11 @@ import Testing
 
     private struct NoAudit: AuditLog {
         func note(_ event: AuditEvent) {}
+    }
+    private struct NoConditions: ModelConditions {
+        func condition(of model: String, version: String, now: Instant) -> ModelCondition {
+            preconditionFailure("nobody watches")
+        }
     }
     private struct NoServer: AuthorizationServer {
         func answer(

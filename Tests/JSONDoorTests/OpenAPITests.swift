@@ -122,7 +122,8 @@ import Testing
             infer.requestBody.content.keys == ["application/json", "application/octet-stream"])
         #expect(
             infer.responses.keys == [
-                "200", "400", "401", "403", "404", "408", "409", "413", "415", "421", "429", "431",
+                "200", "400", "401", "403", "404", "406", "408", "409", "413", "415", "421", "429",
+                "431",
                 "500", "501", "503", "504", "507",
             ])
         #expect(infer.security[0].bearer.texts == ["infer:{model}"])

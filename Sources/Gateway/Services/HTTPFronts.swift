@@ -1,5 +1,6 @@
 // What the two ports say over HTTP: the callers' and the operator's.
 
+import Admission
 package import Contract
 import Issuer
 package import JSONDoor
@@ -7,12 +8,15 @@ package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
-    /// The callers' port: the JSON bridge, and the authorization server when there is one.
+    /// The callers' port: the JSON bridge, what browsers load, and the authorization server when there is one.
     package static func callers(
-        _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
-        guide: any ModelGuide, logger: Logger
+        _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
+        authorization: AuthorizationQueue?, standings: any StandingsDesk, guide: any ModelGuide,
+        logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
+        routes += BrowserModule.routes()
+        routes += ModelEvents.routes(conditions)
         if let authorization {
             let server = settings.auth.server
             routes += OAuthEndpoint.routes(
@@ -22,12 +26,14 @@ extension HTTPFront {
                     failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
                 issuer: IssuerAddress(setting: server.url))
         }
+        routes += ConsoleRoutes.data(standings: standings)
+        if settings.showsConsole { routes += ConsoleRoutes.page() }
         routes += ExampleResource.routes(guide)
         // The last: it describes the others.
         routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
-            logger: logger)
+            origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
     /// The operator's port: probes, of anybody who reaches it.
@@ -56,12 +62,13 @@ extension HTTPFront {
 extension AuthorizationQueue {
     /// The embedded issuer as a server; nil when there is none, or the settings do not want it.
     static func open(
-        _ settings: Settings, issuers: Issuers, audit: any AuditLog
+        _ settings: Settings, issuers: Issuers, audit: any AuditLog, gatekeeper: Gatekeeper
     ) -> AuthorizationQueue? {
         guard settings.auth.server.enabled, let store = issuers.embedded else { return nil }
         return AuthorizationQueue(
             server: EmbeddedServer(
                 store: store, settings: EmbeddedServerSettings(settings.auth.server)),
-            queueMax: settings.auth.server.queueMax, audit: audit)
+            queueMax: settings.auth.server.queueMax, audit: audit,
+            whenRevoked: { gatekeeper.purge(.token($0)) })
     }
 }

@@ -52,5 +52,5 @@ extension HTTPRequest {
     /// The path's model, as it came: no name of a model needs decoding, so that one which does is a model nobody knows.
     package var model: String { captures["model"] ?? "" }
     /// Digits or an alias; empty: the gateway chooses.
-    package var version: String { captures["version"] ?? "" }
+    package var modelVersion: String { captures["version"] ?? "" }
 }

@@ -94,16 +94,47 @@ final class BridgeCall: CallHandle {
         } catch {
             return finish(.failure(error))
         }
-        let walk = WalkCall { [self] outcome in
+        let stream =
+            endpoint.method == .infer && request.wantsEvents ? ProgressStream(exchange) : nil
+        let walk = WalkCall(progress: stream.map { stream in { stream.progress($0) } }) {
+            [self] outcome in
             self.walk = nil
-            answer(outcome, of: question)
+            if let stream {
+                tell(outcome, of: question, by: stream)
+            } else {
+                answer(outcome, of: question)
+            }
         }
         self.walk = walk
         walk.begin(
             Call(
-                method: endpoint.method, model: request.model, version: request.version,
+                method: endpoint.method, model: request.model, version: request.modelVersion,
                 arrived: request.arrived, deadline: request.arrived + limits.deadlineDefault,
                 body: question.body), by: session)
+    }
+
+    /// The answer as an event. Events are text: tensors in the binary form cannot be told so.
+    private func tell(
+        _ outcome: WalkCall.Outcome, of question: BridgeEndpoint.Question,
+        by stream: ProgressStream
+    ) {
+        guard !isOver else { return }
+        isOver = true
+        do throws(CallFailure) {
+            let answer = try question.answer(try outcome.result.get())
+            guard answer.contentType == HTTPAnswer.json else {
+                throw CallFailure(
+                    .invalidArgument, .badMessage,
+                    "server-sent events carry JSON: ask for no binary output, or do not accept text/event-stream"
+                )
+            }
+            var json = answer.body
+            for piece in answer.pieces { json.writeImmutableBuffer(piece) }
+            stream.message(json)
+            stream.end(outcome.timing)
+        } catch {
+            stream.fail(error)
+        }
     }
 
     private func answer(_ outcome: WalkCall.Outcome, of question: BridgeEndpoint.Question) {

@@ -35,7 +35,10 @@ package enum BridgeRoutes {
         func models() -> [Route] {
             ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].flatMap { path in
                 [
-                    post(path + "/infer", .infer, .modelInfer, bytesMax: limits.messageBytes),
+                    post(
+                        path + "/infer", .infer, .modelInfer, bytesMax: limits.messageBytes,
+                        produces: [HTTPAnswer.json, HTTPAnswer.octets, EventStream.mediaType],
+                        needsBody: true),
                     get(path, .plain(.modelMetadata), .modelMetadata),
                     get(path + "/ready", .modelReady, .modelReady),
                     get(path + "/config", .modelConfig, .modelConfig),
@@ -62,12 +65,14 @@ package enum BridgeRoutes {
 
         private func post(
             _ path: String, _ endpoint: BridgeEndpoint, _ description: RouteDescription,
-            bytesMax: Int = BridgeRoutes.questionBytesMax
+            bytesMax: Int = BridgeRoutes.questionBytesMax, produces: [String]? = nil,
+            needsBody: Bool = false
         ) -> Route {
             Route(
                 .POST, path, access: .token, bodyBytesMax: min(bytesMax, limits.messageBytes),
                 mediaTypes: [HTTPAnswer.json, HTTPAnswer.octets], codings: ContentCoding.allCases,
-                resource: BridgeResource(endpoint, limits: limits), description: description)
+                resource: BridgeResource(endpoint, limits: limits), produces: produces,
+                needsBody: needsBody, description: description)
         }
     }
 }

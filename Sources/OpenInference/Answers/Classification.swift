@@ -19,7 +19,8 @@ enum Classification {
         }
         let isBatch = output.shape.rank > 1
         let rows = isBatch ? Int(output.shape[0]) : 1
-        let width = rows == 0 ? 0 : values.count / rows
+        let row = Shape(output.shape.dimensions.dropFirst(isBatch ? 1 : 0))
+        let width = row?.elementCount ?? 0
         let kept = min(most, width)
         var bytes = ByteBuffer()
         for row in 0..<rows {
