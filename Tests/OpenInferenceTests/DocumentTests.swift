@@ -230,6 +230,17 @@ import Testing
         #expect(found?.message.contains(why) == true, "\(found?.message ?? "")")
     }
 
+    @Test func messagesHoldNoMoreOfTheInputThanAName() throws {
+        for name in [
+            String(repeating: "x", count: 100_000),
+            "e" + String(repeating: "\u{301}", count: 100_000),
+        ] {
+            let input = #"{"name":"\#(name)","datatype":"INT8","shape":[1],"data":[300]}"#
+            let message = try #require(failure(#"{"inputs":[\#(input)]}"#)?.message)
+            #expect(message.utf8.count < 300 && message.contains("..."))
+        }
+    }
+
     @Test func aNameComesOnce() {
         let input = #"{"name":"x","datatype":"INT8","shape":[1],"data":[1]}"#
         let found = failure(#"{"inputs":[\#(input),\#(input)]}"#)
