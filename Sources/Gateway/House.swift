@@ -230,7 +230,7 @@ struct Rooms: Sendable {
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
             issuers: issuers,
-            authorization: .open(settings, issuers: issuers.current, audit: audit), group: group)
+            authorization: .open(settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper), group: group)
     }
 
     private static func engine(
