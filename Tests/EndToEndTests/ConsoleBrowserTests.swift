@@ -13,7 +13,8 @@ import Testing
     }
 
     private static let scenarios: Set = [
-        "signing_in", "wrong_token", "cold_call", "probabilities", "bad_input", "forbidden_model",
+        "signing_in", "wrong_token", "cold_call", "cancelling", "probabilities", "bad_input",
+        "forbidden_model",
         "administration", "live", "by_keyboard", "on_a_phone", "policy", "cross_origin",
         "the_same_words",
     ]
@@ -34,27 +35,47 @@ import Testing
                 day: { calls: 1000000 }
 
             """
-        try await withGateway(settings: settings) { gateway in
-            let run = try await Command.run(
-                program: environment.appending(path: "bin/python").path,
-                [
-                    "\(Paths.fixtures)/browser/console.py", "https://localhost:\(gateway.port)",
-                    "\(allowed)", "\(foreign)",
-                ],
-                environment: [
-                    "ADMIN": try await gateway.token(scope: "admin", name: "ops"),
-                    "READER": try await gateway.token(name: "reader"),
-                    "LIMITED": try await gateway.token(scope: "infer:iris", name: "limited"),
-                    "WORDS": try Self.words(),
-                ], within: 300)
-            guard run.status == 0 else { throw TestTrouble("console.py: \(run.error)") }
-            let said = try JSONDecoder().decode(
-                [String: Outcome].self, from: Data(run.output.utf8))
-            #expect(Set(said.keys) == Self.scenarios)
-            for (name, outcome) in said.sorted(by: { $0.key < $1.key }) {
-                #expect(outcome.ok, "\(name): \(outcome.trouble ?? "")")
+        try await withModels { models in
+            try await withGateway(models: models, settings: settings) { gateway in
+                let run = try await Command.run(
+                    program: environment.appending(path: "bin/python").path,
+                    [
+                        "\(Paths.fixtures)/browser/console.py", "https://localhost:\(gateway.port)",
+                        "\(allowed)", "\(foreign)",
+                    ],
+                    environment: [
+                        "ADMIN": try await gateway.token(scope: "admin", name: "ops"),
+                        "READER": try await gateway.token(name: "reader"),
+                        "LIMITED": try await gateway.token(scope: "infer:iris", name: "limited"),
+                        "WORDS": try Self.words(),
+                    ], within: 300)
+                guard run.status == 0 else { throw TestTrouble("console.py: \(run.error)") }
+                let said = try JSONDecoder().decode(
+                    [String: Outcome].self, from: Data(run.output.utf8))
+                #expect(Set(said.keys) == Self.scenarios)
+                for (name, outcome) in said.sorted(by: { $0.key < $1.key }) {
+                    #expect(outcome.ok, "\(name): \(outcome.trouble ?? "")")
+                }
+                try await Self.check(said["probabilities"]?.lines ?? [:], gateway)
             }
-            try await Self.check(said["probabilities"]?.lines ?? [:], gateway)
+        }
+    }
+
+    /// The house's models, and one whose runs end only when they are stopped.
+    private func withModels(_ body: (String) async throws -> Void) async throws {
+        try await withTemporaryFolder { folder in
+            let files = FileManager.default
+            for name in try files.contentsOfDirectory(atPath: Paths.models)
+            where files.fileExists(atPath: "\(Paths.models)/\(name)/1/model.onnx") {
+                try files.copyItem(
+                    atPath: "\(Paths.models)/\(name)", toPath: folder.appending(path: name).path)
+            }
+            let version = folder.appending(path: "endless/1")
+            try files.createDirectory(at: version, withIntermediateDirectories: true)
+            try files.copyItem(
+                atPath: "\(Paths.fixtures)/models/endless.onnx",
+                toPath: version.appending(path: "model.onnx").path)
+            try await body(folder.path)
         }
     }
 

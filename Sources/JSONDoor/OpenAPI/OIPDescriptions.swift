@@ -67,26 +67,41 @@ extension RouteDescription {
             "The first golden case of the model's manifest; 404 when it has none that JSON can carry.",
         outcomes: [good("It is.", "ModelExample")], scopes: seeing)
 
+    private static let events = APISchema.noted(
+        .string(), "Events named progress, message, end and error; the data of each is JSON.")
+
+    package static let modelEvents = RouteDescription(
+        "modelEvents", .streaming, "What becomes of a model, as server-sent events",
+        details: "Its state now and at each change, and how far a cold start has come.",
+        outcomes: [Outcome(200, "They come.", [Media(EventStream.mediaType, events)])],
+        scopes: seeing)
+    static let browserModule = RouteDescription(
+        "browserModule", .streaming, "The client for browsers, an ES module",
+        outcomes: [Outcome(200, "It is.")], isHidden: true)
+
     package static let modelInfer = RouteDescription(
         "modelInfer", .inference, "Runs a model",
         details:
             "A model that sleeps is woken. With Inference-Header-Content-Length the body is that many bytes "
-            + "of JSON and then the tensors' bytes, little-endian and row-major, in the order of the JSON.",
+            + "of JSON and then the tensors' bytes, little-endian and row-major, in the order of the JSON. "
+            + "Accept: text/event-stream asks for events: how far a cold start has come, and the answer.",
         parameters: [
             Parameter(
                 .header, "Inference-Header-Content-Length",
                 "Bytes of the JSON in a body of octets; 0: the body is one raw tensor.",
                 .integer(least: 0))
         ],
+        // Not required: a raw tensor may have no elements, and so no bytes.
         bodies: [
             .json(.component("InferenceRequest")), Media("application/octet-stream", .binary),
-        ], bodyIsRequired: true,
+        ],
         outcomes: [
             Outcome(
                 200, "The model's outputs.",
                 [
                     .json(.component("InferenceResponse")),
                     Media("application/octet-stream", .binary),
+                    Media(EventStream.mediaType, events),
                 ],
                 fields: [
                     (

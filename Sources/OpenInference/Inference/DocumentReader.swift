@@ -5,7 +5,7 @@ import NIOCore
 
 /// One document on its way to an ``InferenceDocument``.
 struct DocumentReader {
-    private var scanner: JSONScanner
+    private var cursor: JSONCursor
     private let limits: DocumentLimits
     private var document = InferenceDocument()
     private var parameters: ParameterReader
@@ -14,49 +14,52 @@ struct DocumentReader {
     /// Bytes of tensors made from text so far.
     private var converted = 0
 
-    init(_ header: ByteBuffer, limits: DocumentLimits) throws(CallFailure) {
+    /// - Parameter bytes: the JSON, which every function is given again.
+    init(_ bytes: Span<UInt8>, limits: DocumentLimits) throws(CallFailure) {
         self.limits = limits
-        scanner = try JSONScanner(header)
+        cursor = try JSONCursor(bytes)
         parameters = ParameterReader(countMax: limits.parameters)
     }
 
-    mutating func read() throws(CallFailure) {
+    mutating func read(_ bytes: Span<UInt8>) throws(CallFailure) {
         var hasInputs = false
-        try scanner.beginObject()
-        while let key = try scanner.nextKey() {
+        try cursor.beginObject(bytes)
+        while let key = try cursor.nextKey(bytes) {
             switch key {
             case "id":
-                if try !scanner.takesNull() { document.request.id = try scanner.string("id") }
+                if try !cursor.takesNull(bytes) {
+                    document.request.id = try cursor.string(bytes, "id")
+                }
             case "parameters":
-                if try !scanner.takesNull() { try readParameters() }
+                if try !cursor.takesNull(bytes) { try readParameters(bytes) }
             case "inputs":
                 hasInputs = true
-                try readInputs()
+                try readInputs(bytes)
             case "outputs":
-                if try !scanner.takesNull() { try readOutputs() }
-            default: try scanner.skip()
+                if try !cursor.takesNull(bytes) { try readOutputs(bytes) }
+            default: try cursor.skip(bytes)
             }
         }
-        try scanner.finish()
+        try cursor.finish(bytes)
         guard hasInputs else { throw DocumentFault.message("the request has no \"inputs\"") }
     }
 
-    private mutating func readParameters() throws(CallFailure) {
-        let given = try parameters.read(&scanner, of: "parameters", place: .request)
+    private mutating func readParameters(_ bytes: Span<UInt8>) throws(CallFailure) {
+        let given = try parameters.read(&cursor, bytes, of: "parameters", place: .request)
         document.binaryOutput = given.binaryOutput ?? false
         document.timeout = given.timeout
         document.priority = given.priority
     }
 
-    private mutating func readInputs() throws(CallFailure) {
-        try scanner.beginArray("inputs")
-        while try scanner.nextElement() {
+    private mutating func readInputs(_ bytes: Span<UInt8>) throws(CallFailure) {
+        try cursor.beginArray(bytes, "inputs")
+        while try cursor.nextElement(bytes) {
             let index = document.request.inputs.count
             guard index < limits.tensors else {
                 throw DocumentFault.tooLarge(
                     "more than \(limits.tensors) inputs (limits.tensors_per_message)")
             }
-            let input = try readInput(index)
+            let input = try readInput(index, bytes)
             guard !document.request.inputs.contains(where: { $0.name == input.name }) else {
                 throw DocumentFault.tensor(
                     "inputs[\(index)]: the name \(Quoted.name(input.name)) comes twice")
@@ -65,30 +68,34 @@ struct DocumentReader {
         }
     }
 
-    private mutating func readInput(_ index: Int) throws(CallFailure) -> Tensor {
+    private mutating func readInput(_ index: Int, _ bytes: Span<UInt8>) throws(CallFailure)
+        -> Tensor
+    {
         var place: String { "inputs[\(index)]" }
         var draft = InputDraft()
-        try scanner.beginObject(place)
-        while let key = try scanner.nextKey() {
+        try cursor.beginObject(bytes, place)
+        while let key = try cursor.nextKey(bytes) {
             switch key {
-            case "name": draft.name = try scanner.string("\(place).name")
-            case "datatype": draft.datatype = try readDatatype(index)
-            case "shape": draft.shape = try readShape(index, draft)
+            case "name": draft.name = try cursor.string(bytes, "\(place).name")
+            case "datatype": draft.datatype = try readDatatype(index, bytes)
+            case "shape": draft.shape = try readShape(index, draft, bytes)
             case "parameters":
-                if try !scanner.takesNull() {
+                if try !cursor.takesNull(bytes) {
                     draft.parameters = try parameters.read(
-                        &scanner, of: "\(place).parameters", place: .input)
+                        &cursor, bytes, of: "\(place).parameters", place: .input)
                 }
             case "data":
-                if try !scanner.takesNull() { try readData(&draft, index) }
-            default: try scanner.skip()
+                if try !cursor.takesNull(bytes) { try readData(&draft, index, bytes) }
+            default: try cursor.skip(bytes)
             }
         }
-        return try finish(&draft, index)
+        return try finish(&draft, index, bytes)
     }
 
-    private mutating func readDatatype(_ index: Int) throws(CallFailure) -> ElementType {
-        let word = try scanner.string("inputs[\(index)].datatype")
+    private mutating func readDatatype(
+        _ index: Int, _ bytes: Span<UInt8>
+    ) throws(CallFailure) -> ElementType {
+        let word = try cursor.string(bytes, "inputs[\(index)].datatype")
         guard let datatype = ElementType(name: word) else {
             let allowed = ElementType.allCases.map(\.name).joined(separator: ", ")
             throw DocumentFault.tensor(
@@ -98,13 +105,13 @@ struct DocumentReader {
     }
 
     private mutating func readShape(
-        _ index: Int, _ draft: InputDraft
+        _ index: Int, _ draft: InputDraft, _ bytes: Span<UInt8>
     ) throws(CallFailure) -> Shape {
         var place: String { "inputs[\(index)]" }
         var shape = Shape()
-        try scanner.beginArray("\(place).shape")
-        while try scanner.nextElement() {
-            let dimension = try scanner.integer("a dimension of \(place).shape")
+        try cursor.beginArray(bytes, "\(place).shape")
+        while try cursor.nextElement(bytes) {
+            let dimension = try cursor.integer(bytes, "a dimension of \(place).shape")
             guard dimension >= 0 else {
                 throw DocumentFault.tensor(
                     "\(place)\(draft.label): dimension \(shape.rank) of the shape is \(dimension), "
@@ -117,34 +124,36 @@ struct DocumentReader {
         return shape
     }
 
-    private mutating func readOutputs() throws(CallFailure) {
-        try scanner.beginArray("outputs")
-        while try scanner.nextElement() {
+    private mutating func readOutputs(_ bytes: Span<UInt8>) throws(CallFailure) {
+        try cursor.beginArray(bytes, "outputs")
+        while try cursor.nextElement(bytes) {
             let index = document.outputs.count
             guard index < limits.tensors else {
                 throw DocumentFault.tooLarge(
                     "more than \(limits.tensors) outputs (limits.tensors_per_message)")
             }
-            let output = try readOutput(index)
+            let output = try readOutput(index, bytes)
             document.outputs.append(output)
             document.request.outputs.append(output.name)
         }
     }
 
-    private mutating func readOutput(_ index: Int) throws(CallFailure) -> RequestedOutput {
+    private mutating func readOutput(
+        _ index: Int, _ bytes: Span<UInt8>
+    ) throws(CallFailure) -> RequestedOutput {
         var place: String { "outputs[\(index)]" }
         var name: String?
         var given = GivenParameters()
-        try scanner.beginObject(place)
-        while let key = try scanner.nextKey() {
+        try cursor.beginObject(bytes, place)
+        while let key = try cursor.nextKey(bytes) {
             switch key {
-            case "name": name = try scanner.string("\(place).name")
+            case "name": name = try cursor.string(bytes, "\(place).name")
             case "parameters":
-                if try !scanner.takesNull() {
+                if try !cursor.takesNull(bytes) {
                     given = try parameters.read(
-                        &scanner, of: "\(place).parameters", place: .output)
+                        &cursor, bytes, of: "\(place).parameters", place: .output)
                 }
-            default: try scanner.skip()
+            default: try cursor.skip(bytes)
             }
         }
         guard let name else { throw DocumentFault.message("\(place) has no \"name\"") }
@@ -172,33 +181,36 @@ private struct InputDraft {
 
 extension DocumentReader {
     /// Reads the data at once where everything is known that it depends on, else passes over it.
-    private mutating func readData(_ draft: inout InputDraft, _ index: Int) throws(CallFailure) {
+    private mutating func readData(
+        _ draft: inout InputDraft, _ index: Int, _ bytes: Span<UInt8>
+    ) throws(CallFailure) {
         // Byte strings may turn out to be base64 while the parameters have not been seen.
         if let datatype = draft.datatype, let shape = draft.shape,
             datatype != .bytes || draft.parameters != nil
         {
-            draft.bytes = try parse(datatype, shape, draft, index)
+            draft.bytes = try parse(datatype, shape, draft, index, bytes)
         } else {
-            _ = try scanner.peek()
-            draft.dataStart = scanner.position
-            try scanner.skip()
+            _ = try cursor.peek(bytes)
+            draft.dataStart = cursor.position
+            try cursor.skip(bytes)
         }
     }
 
     private mutating func parse(
-        _ datatype: ElementType, _ shape: Shape, _ draft: InputDraft, _ index: Int
+        _ datatype: ElementType, _ shape: Shape, _ draft: InputDraft, _ index: Int,
+        _ bytes: Span<UInt8>
     ) throws(CallFailure) -> ByteBuffer {
         let parser = TensorText(
             datatype: datatype, shape: shape, isBase64: draft.parameters?.isBase64 ?? false,
             words: DataWords(
                 index: index, name: draft.name, datatype: datatype, shape: shape))
-        let bytes = try parser.parse(&scanner, budget: limits.messageBytes - converted)
+        let bytes = try parser.parse(&cursor, bytes, budget: limits.messageBytes - converted)
         converted += bytes.readableBytes
         return bytes
     }
 
     private mutating func finish(
-        _ draft: inout InputDraft, _ index: Int
+        _ draft: inout InputDraft, _ index: Int, _ bytes: Span<UInt8>
     ) throws(CallFailure) -> Tensor {
         var place: String { "inputs[\(index)]" }
         guard let name = draft.name else { throw DocumentFault.message("\(place) has no \"name\"") }
@@ -209,10 +221,10 @@ extension DocumentReader {
             throw DocumentFault.message("\(place)\(draft.label) has no \"shape\"")
         }
         if let start = draft.dataStart {
-            let end = scanner.position
-            scanner.position = start
-            draft.bytes = try parse(datatype, shape, draft, index)
-            scanner.position = end
+            let end = cursor.position
+            cursor.position = start
+            draft.bytes = try parse(datatype, shape, draft, index, bytes)
+            cursor.position = end
         }
         let size = draft.parameters?.binarySize
         if draft.bytes != nil, size != nil {

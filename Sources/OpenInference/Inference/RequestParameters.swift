@@ -39,18 +39,19 @@ struct ParameterReader {
 
     /// - Parameter what: the object's name, for failures.
     mutating func read(
-        _ scanner: inout JSONScanner, of what: @autoclosure () -> String, place: Place
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>,
+        of what: @autoclosure () -> String, place: Place
     ) throws(CallFailure) -> GivenParameters {
         var given = GivenParameters()
-        try scanner.beginObject(what())
-        while let key = try scanner.nextKey() {
+        try cursor.beginObject(bytes, what())
+        while let key = try cursor.nextKey(bytes) {
             count += 1
             guard count <= countMax else {
                 throw DocumentFault.tooLarge(
                     "more than \(countMax) parameters (limits.parameters_per_message)")
             }
             func name() -> String { "\(what()).\(Quoted.name(key).dropFirst().dropLast())" }
-            guard let value = try read(&scanner, name) else { continue }
+            guard let value = try read(&cursor, bytes, name) else { continue }
             switch place {
             case .request: try take(key, value, name, ofRequest: &given)
             case .input: try take(key, value, name, ofInput: &given)
@@ -62,14 +63,14 @@ struct ParameterReader {
 
     /// Nil for null, which says nothing.
     private func read(
-        _ scanner: inout JSONScanner, _ name: () -> String
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>, _ name: () -> String
     ) throws(CallFailure) -> Value? {
-        switch try scanner.peek() {
-        case .string: return .string(try scanner.string(name()))
-        case .number: return .number(try scanner.number(name()))
-        case .bool: return .bool(try scanner.bool(name()))
+        switch try cursor.peek(bytes) {
+        case .string: return .string(try cursor.string(bytes, name()))
+        case .number: return .number(try cursor.number(bytes, name()))
+        case .bool: return .bool(try cursor.bool(bytes, name()))
         case .null:
-            _ = try scanner.takesNull()
+            _ = try cursor.takesNull(bytes)
             return nil
         case .object, .array:
             throw DocumentFault.message("\(name()) must be a string, a number, true or false")

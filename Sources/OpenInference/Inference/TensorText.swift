@@ -18,7 +18,7 @@ struct TensorText {
     ///
     /// - Parameter budget: bytes the tensor may have.
     func parse(
-        _ scanner: inout JSONScanner, budget: Int
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>, budget: Int
     ) throws(CallFailure) -> ByteBuffer {
         guard let count = shape.elementCount else {
             throw DocumentFault.tensor("\(place) has the impossible shape \(shape)")
@@ -34,16 +34,14 @@ struct TensorText {
                 "\(place): \(datatype) \(shape) takes more than the \(budget) bytes that are left of "
                     + "limits.message")
         }
-        _ = try scanner.peek()
-        let body = scanner.body
-        let bytes = body.readableBytesUInt8Span
+        _ = try cursor.peek(bytes)
         // Each element takes two bytes of text at least: nothing is allocated for what cannot be there.
-        guard count <= (bytes.count - scanner.position + 1) / 2 else {
+        guard count <= (bytes.count - cursor.position + 1) / 2 else {
             throw DocumentFault.tensor(
                 "\(place): \"data\" has fewer elements than its shape \(shape), which has \(count)")
         }
-        var position = scanner.position
-        defer { scanner.position = position }
+        var position = cursor.position
+        defer { cursor.position = position }
         switch datatype {
         case .bool: return try parse(BooleanText.self, words, bytes, &position, size)
         case .uint8: return try parse(IntegerText<UInt8>.self, words, bytes, &position, size)
@@ -93,7 +91,7 @@ extension TensorText {
             guard shape.rank == 0 else {
                 throw words.fault(
                     at: position,
-                    "\"data\" must be an array, found \(JSONScanner.found(bytes, position))")
+                    "\"data\" must be an array, found \(JSONCursor.found(bytes, position))")
             }
             return try reader.scalar(bytes, &position)
         }
@@ -169,7 +167,7 @@ struct DataWords {
         fault(
             at: position,
             "nested \"data\" must have the shape \(shape) exactly, or be flat; found "
-                + JSONScanner.found(bytes, position))
+                + JSONCursor.found(bytes, position))
     }
 
     /// What stands between two elements, or behind the last, is not what should.
@@ -197,7 +195,7 @@ struct DataWords {
         default:
             return fault(
                 at: position, element: element,
-                "expected ',' or ']', found \(JSONScanner.found(bytes, position))")
+                "expected ',' or ']', found \(JSONCursor.found(bytes, position))")
         }
     }
 
@@ -219,8 +217,8 @@ struct DataWords {
         _ bytes: Span<UInt8>, _ position: Int, done: Int, count: Int, element: Int,
         expected: String
     ) -> CallFailure {
-        if JSONScanner.isInfinity(bytes, position) {
-            return fault(at: position, element: element, JSONScanner.notFinite)
+        if JSONCursor.isInfinity(bytes, position) {
+            return fault(at: position, element: element, JSONCursor.notFinite)
         }
         guard position < bytes.count else {
             return fault(at: position, element: element, "expected \(expected), found the end")
@@ -241,7 +239,7 @@ struct DataWords {
         default:
             return fault(
                 at: position, element: element,
-                "expected \(expected), found \(JSONScanner.found(bytes, position))")
+                "expected \(expected), found \(JSONCursor.found(bytes, position))")
         }
     }
 }

@@ -84,7 +84,7 @@ def signing_in(browser):
         page.keyboard.press("Enter")
         row = page.get_by_role("row", name=re.compile("^iris v1"))
         expect(row).to_contain_text("asleep: never called since the start")
-        expect(page.locator(".models tbody tr")).to_have_count(6)
+        expect(page.locator(".models tbody tr")).to_have_count(7)
         expect(page.get_by_role("meter", name="Own memory of models")).to_be_visible()
         # The token is in no place that outlives the page, and in none that shows.
         stored = page.evaluate("""async () => [localStorage.length, sessionStorage.length, document.cookie,
@@ -136,6 +136,28 @@ def cold_call(browser):
         expect(page.get_by_role("row", name=re.compile("^digits-forest"))).to_contain_text("awake for")
 
 
+def cancelling(browser):
+    with Visit(browser, allowed=("404",)) as visit:
+        page = visit.page
+        visit.sign_in(ADMIN)
+        visit.open("Try a call")
+        page.get_by_label("Model", exact=True).select_option("endless")
+        # It has no golden case, and two inputs, one of them a single value.
+        page.locator("#input-x").fill("[1]")
+        page.locator("#input-always").fill("[true]")
+        expect(page.get_by_role("button", name="Fill in the golden input")).to_be_hidden()
+        page.get_by_role("button", name="Call", exact=True).click()
+        expect(page.locator(".progress .number")).to_have_text(re.compile("s$"))
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator(".answer")).to_contain_text("Cancelled after")
+        expect(page.get_by_role("button", name="Call", exact=True)).to_be_focused()
+        # The gateway has stopped the run: the model can leave.
+        slept = visit.ask(ADMIN, "/sluice/v1/models/endless/control", method="POST", data={"action": "sleep"})
+        assert slept.status == 200, slept.text()
+        stats = visit.ask(ADMIN, "/v2/models/endless/stats").json()["model_stats"][0]["inference_stats"]
+        assert stats["fail"]["count"] == 1 and stats["success"]["count"] == 0, stats
+
+
 def probabilities(browser):
     with Visit(browser) as visit:
         page = visit.page
@@ -161,6 +183,10 @@ def probabilities(browser):
             page.get_by_role("tab", name=name).click()
             lines[name] = page.locator("#same-call-panel code").inner_text()
             assert READER not in lines[name] and "5.1" in lines[name], lines[name]
+        # The module's line runs as it is, but for where it prints.
+        script = re.sub(r'import (.*) from (".*");', r"const \1 = await import(\2);", lines["JavaScript"])
+        script = script.replace("console.log(answer.outputs);", "return Number(answer.outputs.label.data[0]);")
+        assert page.evaluate("async (token) => {" + script + "}", READER) == 0
         return lines
 
 
@@ -340,7 +366,7 @@ def on_a_phone(browser):
 
 
 def policy(browser):
-    with Visit(browser, allowed=("Content Security Policy", "Refused")) as visit:
+    with Visit(browser, allowed=("Content Security Policy", "Refused", "401")) as visit:
         page = visit.page
         page.evaluate("""port => {
             const script = document.createElement("script");
@@ -403,7 +429,7 @@ def the_same_words(browser):
             assert said == case["words"], (said, case["words"])
 
 
-SCENARIOS = [signing_in, wrong_token, cold_call, probabilities, bad_input, forbidden_model, administration, live,
+SCENARIOS = [signing_in, wrong_token, cold_call, cancelling, probabilities, bad_input, forbidden_model, administration, live,
              by_keyboard, on_a_phone, policy, cross_origin, the_same_words]
 
 

@@ -47,7 +47,7 @@ export class ClientsView {
     say(this.summary, total > clients.length ? `the ${clients.length} busiest of ${total}` : `${total} since the start`);
     say(this.none, clients.length === 0 ? "Nobody has called yet." : "");
     show(this.body, clients.flatMap((client) => [
-      h("tr", {}, h("th", { scope: "row" }, client.client || "(no name)", h("span", { class: "version" }, client.issuer)),
+      h("tr", {}, h("th", { scope: "row" }, client.client || "(no name)", " ", h("span", { class: "version" }, client.issuer)),
         h("td", { "data-label": "Plan" }, client.plan || h("span", { class: "faint" }, "none")), cells(client.measures)),
       ...client.models.map((model) => h("tr", { class: "sub" }, h("th", { scope: "row" }, model.model || "no model"), h("td", { "data-label": "Plan" }, h("span", { class: "faint" }, "for this model")), cells(model.measures))),
     ]));

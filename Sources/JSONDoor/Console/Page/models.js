@@ -80,7 +80,7 @@ function row(model, selected, budget, progress) {
     : h("span", { class: "faint", title: "what it held when it was awake" }, own + model.mapped_bytes > 0 ? bytes(own + model.mapped_bytes) : "–");
   return h("tr", { class: selected ? "selected" : "", on: { click: (event) => { if (!event.target.closest("a")) location.hash = path(model.name, model.version); } } },
     h("th", { scope: "row" },
-      h("a", { href: path(model.name, model.version), id: `row-${model.name}-${model.version}`, "aria-current": selected ? "true" : undefined }, model.name),
+      h("a", { href: path(model.name, model.version), id: `row-${model.name}-${model.version}`, "aria-current": selected ? "true" : undefined }, model.name), " ",
       h("span", { class: "version" }, `v${model.version}`),
       (model.aliases ?? []).filter((name) => name !== "latest").map((name) => h("span", { class: "tag" }, name)),
       model.pinned && h("span", { class: "tag pin" }, "pinned")),
@@ -155,7 +155,7 @@ export class ModelsView {
     const model = all.find((one) => one.name === this.chosen.name && one.version === this.chosen.version);
     const close = h("a", { class: "close", href: "#/models", id: "detail-close" }, "Close");
     if (!model) {
-      return show(this.detail, h("div", { class: "panel-head" }, h("h2", { tabindex: "-1" }, this.chosen.name), close),
+      return show(this.detail, h("div", { class: "panel-head" }, h("h2", { tabindex: "-1", id: "detail-title" }, this.chosen.name), close),
         h("p", { class: "empty" }, this.page.data.index ? "There is no such model for this token." : "Looking…"));
     }
     const facts = [
@@ -170,7 +170,7 @@ export class ModelsView {
       ["Demand", model.demand > 0 && number(model.demand)],
     ].filter(([, value]) => value);
     show(this.detail,
-      h("div", { class: "panel-head" }, h("h2", { tabindex: "-1" }, model.name, h("span", { class: "version" }, `v${model.version}`)), close),
+      h("div", { class: "panel-head" }, h("h2", { tabindex: "-1", id: "detail-title" }, model.name, " ", h("span", { class: "version" }, `v${model.version}`)), close),
       h("p", { class: "why-full" }, model.why),
       h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       h("div", { class: "actions" },

@@ -229,7 +229,7 @@ export class TryView {
       return announce("Cancelled");
     }
     show(this.answer, h("p", { class: "empty" }, "No answer."));
-    const at = this.fields.find((field) => ["'", "\"", "`"].some((quote) => error.message.includes(`${quote}${field.signature.name}${quote}`)))
+    const at = this.fields.find((field) => [`'${field.signature.name}'`, `input ${field.signature.name}`].some((words) => error.message.includes(words)))
       ?? (error.reason === "BAD_TENSOR" && this.fields.length === 1 ? this.fields[0] : null);
     if (at && (error.status === 400 || error.reason === "BAD_TENSOR")) {
       at.complain(error.message);
