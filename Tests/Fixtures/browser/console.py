@@ -320,8 +320,9 @@ def by_keyboard(browser):
         expect(page.get_by_role("heading", name="iris")).to_be_focused()
         # A poll draws anew, and the focus stays.
         tab_to("#detail-try")
-        page.wait_for_response(lambda answer: answer.url.endswith("/account"))
-        page.wait_for_response(lambda answer: answer.url.endswith("/account"))
+        for _ in range(2):
+            with page.expect_response(lambda answer: answer.url.endswith("/account")):
+                pass
         assert page.evaluate("document.activeElement.id") == "detail-try"
         page.keyboard.press("Enter")
         expect(page.locator("#input-X")).not_to_have_value("")
