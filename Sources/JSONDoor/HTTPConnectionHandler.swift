@@ -160,7 +160,10 @@ extension HTTPConnectionHandler {
         timer?.cancel()
         timer = nil
         pending.removeAll()
-        if request != nil { noteAnswer(status: 499) }
+        if request != nil {
+            if let context { now = clock(context) }
+            noteAnswer(status: 499)
+        }
         request = nil
         place = nil
         shown = nil
