@@ -121,7 +121,8 @@ extension HTTPConnectionHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let fault = error as? HTTPParserError else {
+        // A caller that leaves within a request is no parser's business: nobody is there to be answered.
+        guard let fault = error as? HTTPParserError, fault != .invalidEOFState else {
             front.logger.debug(
                 "connection broke",
                 metadata: ["connection.id": "\(connection)", "error": "\(error)"])
