@@ -121,7 +121,8 @@ extension HTTPConnectionHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let fault = error as? HTTPParserError else {
+        // A caller that leaves within a request is no parser's business: nobody is there to be answered.
+        guard let fault = error as? HTTPParserError, fault != .invalidEOFState else {
             front.logger.debug(
                 "connection broke",
                 metadata: ["connection.id": "\(connection)", "error": "\(error)"])
@@ -160,7 +161,10 @@ extension HTTPConnectionHandler {
         timer?.cancel()
         timer = nil
         pending.removeAll()
-        if request != nil { noteAnswer(status: 499) }
+        if request != nil {
+            if let context { now = clock(context) }
+            noteAnswer(status: 499)
+        }
         request = nil
         place = nil
         shown = nil

@@ -150,7 +150,8 @@ import Testing
     @Test func everyRouteIsDescribed() throws {
         let registry = Registry()
         let audit = NoAudit()
-        let queue = AuthorizationQueue(server: NoServer(), queueMax: 1, audit: audit)
+        let queue = AuthorizationQueue(
+            server: NoServer(), queueMax: 1, audit: audit, whenRevoked: { _ in })
         let front = HTTPFront.callers(
             Settings(), desk: NoDesk(), conditions: NoConditions(), authorization: queue,
             standings: StandingsKeeper(PlanDesk()),

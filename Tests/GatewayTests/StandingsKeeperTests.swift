@@ -30,7 +30,7 @@ import Testing
         loop.execute {
             keeper.standings(most: 20, on: loop) { result in
                 loop.preconditionInEventLoop()
-                promise.completeWith(result)
+                promise.completeWith(result.mapError { $0 as any Error })
             }
         }
         let standings = try await promise.futureResult.get()
@@ -45,7 +45,9 @@ import Testing
         // In one turn: nobody's answer can come between.
         loop.execute {
             for promise in promises {
-                keeper.standings(most: 1, on: loop) { promise.completeWith($0) }
+                keeper.standings(most: 1, on: loop) {
+                    promise.completeWith($0.mapError { $0 as any Error })
+                }
             }
         }
         var refused = 0
@@ -60,7 +62,11 @@ import Testing
         }
         #expect(refused > 0 && refused <= 40 - StandingsKeeper.atOnceMax)
         let last = loop.makePromise(of: ClientStandings.self)
-        loop.execute { keeper.standings(most: 1, on: loop) { last.completeWith($0) } }
+        loop.execute {
+            keeper.standings(most: 1, on: loop) {
+                last.completeWith($0.mapError { $0 as any Error })
+            }
+        }
         #expect(try await last.futureResult.get().total == 2_000)
     }
 }

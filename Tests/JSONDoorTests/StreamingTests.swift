@@ -227,7 +227,7 @@ import Testing
             let events = try #require(resource.events)
             events.message(ByteBuffer(string: "{\"a\":1}"))
             #expect(
-                try bench.received() == "1f\r\nevent: message\ndata: {\"a\":1}\n\n\r\n")
+                try bench.received() == "1e\r\nevent: message\ndata: {\"a\":1}\n\n\r\n")
             #expect(try bench.advance(.seconds(16)) == "3\r\n:\n\n\r\n")
             #expect(try bench.advance(.seconds(15)) == "3\r\n:\n\n\r\n")
             events.end()
