@@ -145,6 +145,22 @@ import Testing
             ))
     }
 
+    @Test func everyOrderIsTheNumbers() throws {
+        let signs = floats([5], [-0.0, 0, -1.5, -.infinity, -2])
+        #expect(try classes(signs, 5).data == #""-0.0:0","0.0:1","-1.5:2","-2.0:4","-inf:3""#)
+        let large = tensor(
+            .uint64, [2], [1] + [UInt8](repeating: 0, count: 7) + [UInt8](repeating: 255, count: 8))
+        #expect(try classes(large, 2).data == #""18446744073709551615:1","1:0""#)
+        #expect(
+            try classes(tensor(.int8, [3], [0x80, 0, 0x7F]), 3).data == #""127:2","0:1","-128:0""#)
+        #expect(
+            try classes(tensor(.uint8, [3], [0x80, 0, 0x7F]), 3).data == #""128:0","127:2","0:1""#)
+        let doubles = [Double.nan, -1, 3].flatMap { value in
+            (0..<8).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt64(8 * $0)) }
+        }
+        #expect(try classes(tensor(.fp64, [3], doubles), 3).data == #""3.0:2","-1.0:1","nan:0""#)
+    }
+
     @Test func integersAreComparedWhole() throws {
         var bytes = ByteBuffer()
         for value: Int64 in [9_007_199_254_740_992, 9_007_199_254_740_993, -1] {

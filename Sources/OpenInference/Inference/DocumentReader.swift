@@ -171,7 +171,7 @@ private struct InputDraft {
     var datatype: ElementType?
     var shape: Shape?
     var parameters: GivenParameters?
-    /// Where its data begins, when it came before what it must be read by.
+    /// Where its data begins, when it came before something that it must be read by.
     var dataStart: Int?
     var bytes: ByteBuffer?
 
@@ -180,20 +180,20 @@ private struct InputDraft {
 }
 
 extension DocumentReader {
-    /// Reads the data at once where everything is known that it depends on, else passes over it.
+    /// Reads the data at once where datatype and shape are known, else passes over it.
     private mutating func readData(
         _ draft: inout InputDraft, _ index: Int, _ bytes: Span<UInt8>
     ) throws(CallFailure) {
-        // Byte strings may turn out to be base64 while the parameters have not been seen.
-        if let datatype = draft.datatype, let shape = draft.shape,
-            datatype != .bytes || draft.parameters != nil
-        {
-            draft.bytes = try parse(datatype, shape, draft, index, bytes)
-        } else {
-            _ = try cursor.peek(bytes)
-            draft.dataStart = cursor.position
+        _ = try cursor.peek(bytes)
+        let start = cursor.position
+        guard let datatype = draft.datatype, let shape = draft.shape else {
+            draft.dataStart = start
             try cursor.skip(bytes)
+            return
         }
+        draft.bytes = try parse(datatype, shape, draft, index, bytes)
+        // Byte strings may turn out to be base64 while the parameters have not been seen.
+        if datatype == .bytes, draft.parameters == nil { draft.dataStart = start }
     }
 
     private mutating func parse(
@@ -220,7 +220,8 @@ extension DocumentReader {
         guard let shape = draft.shape else {
             throw DocumentFault.message("\(place)\(draft.label) has no \"shape\"")
         }
-        if let start = draft.dataStart {
+        if let start = draft.dataStart, draft.bytes == nil || draft.parameters?.isBase64 == true {
+            converted -= draft.bytes?.readableBytes ?? 0
             let end = cursor.position
             cursor.position = start
             draft.bytes = try parse(datatype, shape, draft, index, bytes)

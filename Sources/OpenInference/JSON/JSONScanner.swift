@@ -135,6 +135,8 @@ package struct JSONNumber: Sendable, Equatable {
 enum Quoted {
     /// At most 64 bytes of it, quoted; what cannot be printed is escaped.
     static func name(_ name: String) -> String {
-        JSONText.quoted(name.utf8.count <= 64 ? name : name.prefix(60) + "...")
+        guard name.utf8.count > 64 else { return JSONText.quoted(name) }
+        // By bytes: one character may have any number of them.
+        return JSONText.quoted(String(decoding: name.utf8.prefix(60), as: UTF8.self) + "...")
     }
 }
