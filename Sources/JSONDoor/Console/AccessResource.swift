@@ -21,6 +21,14 @@ struct AccessResource: HTTPResource {
             preconditionFailure("a route that asks for a token has a session")
         }
         let model = request.captures["model"]
+        if let model, ModelName(model) == nil {
+            exchange.finish(
+                .failure(
+                    CallFailure(
+                        .notFound, .modelNotFound, "no model can have this name",
+                        notStarted: true)))
+            return nil
+        }
         let inquiry = AccessInquiry(
             model: model ?? "", asked: model == nil ? Self.everywhere : Self.ofModel,
             arrived: request.arrived, session: session

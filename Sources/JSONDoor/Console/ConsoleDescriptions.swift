@@ -92,7 +92,9 @@ extension RouteDescription {
             .json(
                 .object([
                     .init("action", .choice(ControlBody.actions.map(\.name))),
-                    .optional("version", .noted(.string(), "Every version without.")),
+                    .optional(
+                        "version",
+                        .noted(APIComponents.capture("version").schema, "Every version without.")),
                 ]), example: "{\"action\":\"pin\"}")
         ], bodyIsRequired: true,
         outcomes: [
