@@ -49,6 +49,7 @@ package final class Gatekeeper: Sendable {
         observer: (any GateObserver)? = nil,
         unknownModel: @escaping @Sendable (String) -> CallFailure,
         clock: @escaping @Sendable () -> Instant = { Instant.now() },
+        // Between two tries of a look-up, on the look-up's own task; a cancel ends it.
         pause: @escaping @Sendable (Nanoseconds) async throws -> Void = {
             try await Task.sleep(for: .nanoseconds(Int64(clamping: $0.count)))
         }
@@ -397,7 +398,6 @@ extension Gatekeeper {
     /// Takes the lock for one part of the cache at a time.
     @discardableResult
     package func purge(_ selector: PurgeSelector) -> Int {
-        state.withLock { $0.cache.beginPurge() }
         var count = 0
         switch selector {
         case .token(let token):
@@ -416,6 +416,7 @@ extension Gatekeeper {
     }
 
     private func purge(_ matches: @Sendable (Identity) -> Bool) -> Int {
+        state.withLock { $0.cache.beginPurge() }
         var count = 0
         for part in 0..<state.withLock({ $0.cache.partCount }) {
             // Let go of after the lock.

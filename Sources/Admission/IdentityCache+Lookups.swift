@@ -56,8 +56,7 @@ extension IdentityCache {
         _ shown: Shown, _ block: String, known: Bool, waiters: [UInt64: Waiter]
     ) -> Lookup? {
         let lookup = Lookup(
-            key: shown.key, token: shown.token, issuer: shown.issuer, purges: purges,
-            known: known, address: block)
+            key: shown.key, token: shown.token, issuer: shown.issuer, known: known, address: block)
         let starts = hasRoom(known: known)
         flights[shown.key] = Flight(
             lookup: lookup, waiters: waiters, started: starts, isRefresh: waiters.isEmpty)
@@ -122,7 +121,12 @@ extension IdentityCache {
     // MARK: Purges
 
     /// Before the parts are purged: what is being asked will not be remembered.
-    package mutating func beginPurge() { purges += 1 }
+    package mutating func beginPurge() {
+        for key in flights.keys { flights[key]?.isForgotten = true }
+    }
+
+    /// Whether what is answered to this look-up may be remembered.
+    func isKept(_ lookup: Lookup) -> Bool { flights[lookup.key]?.isForgotten == false }
 
     /// Forgets what matches in one part. What it returns is let go of by the caller, outside of a lock.
     package mutating func purge(
@@ -134,7 +138,9 @@ extension IdentityCache {
         return removed
     }
 
+    /// Forgets one token, and what is being asked of it.
     package mutating func purge(_ key: CacheKey) -> Bool {
+        flights[key]?.isForgotten = true
         inactive.remove(key)
         guard let removed = active.remove(key) else { return false }
         removed.withdraw()
@@ -194,7 +200,7 @@ extension IdentityCache {
             validUntil: validUntil)
         return judge(
             facts, account: plans.tenant(of: identity, now: now),
-            generation: lookup.purges == purges ? nil : 0)
+            generation: isKept(lookup) ? nil : 0)
     }
 
     /// What the issuer said before, when it cannot be reached and its settings allow that: for a token that is valid still,
@@ -217,7 +223,7 @@ extension IdentityCache {
     mutating func refuse(
         _ lookup: Lookup, _ refusal: Refusal, for time: Nanoseconds, _ now: Instant
     ) -> Result<Credential, CallFailure> {
-        if lookup.purges == purges {
+        if isKept(lookup) {
             var bytes = 0
             if case .failed(let kept) = refusal {
                 bytes = 256 + kept.failure.message.utf8.count

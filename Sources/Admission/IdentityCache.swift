@@ -29,8 +29,6 @@ package struct Lookup: Sendable {
     package var key: CacheKey
     package var token: Secret
     package var issuer: TrustedIssuer
-    /// Purges before it began.
-    package var purges: UInt64
     /// The token was active before: its look-ups have slots of their own and no budget.
     package var known: Bool
     /// Where the budget was taken from.
@@ -75,6 +73,8 @@ package struct IdentityCache<Waiter> {
         var waiters: [UInt64: Waiter] = [:]
         var started: Bool
         var isRefresh = false
+        /// A purge came since it began: its answer is told, not remembered.
+        var isForgotten = false
     }
 
     /// A failure on the heap: it is rare, and the segment's entries stay small.
@@ -111,7 +111,6 @@ package struct IdentityCache<Waiter> {
     package internal(set) var waiterCount = 0
     /// Credentials of another generation are judged anew before they are used.
     package internal(set) var generation: UInt64 = 1
-    var purges: UInt64 = 0
 
     package init(
         limits: AdmissionLimits, policy: AccessPolicy = AccessPolicy(), plans: PlanDesk? = nil
@@ -232,7 +231,7 @@ package struct IdentityCache<Waiter> {
         case .active(let identity):
             if !lookup.known { budget.giveBack(lookup.address) }
             let credential = makeCredential(identity, lookup, started: started, now: now)
-            if lookup.purges == purges {
+            if isKept(lookup) {
                 active.insert(credential, for: lookup.key, bytes: credential.byteCount)
                 inactive.remove(lookup.key)
             }

@@ -235,7 +235,8 @@ struct Rooms: Sendable {
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
             source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
             issuers: issuers,
-            authorization: .open(settings, issuers: issuers.current, audit: audit),
+            authorization: .open(
+                settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
             guide: ModelGuideBook(registry: registry, repository: source.repository), group: group)
     }
 

@@ -59,6 +59,27 @@ private func byName(_ scopes: String = "infer:*") -> FakeVerifier {
         #expect(try await forgotten(.everything, count: 3) == ["a1", "a2", "b1"])
     }
 
+    /// Answers that were being fetched are told to who waits, and remembered unless they are what was purged.
+    @Test func whatIsBeingAskedIsNotRemembered() async throws {
+        let selectors: [(PurgeSelector, again: [String])] = [
+            (.token(Secret("b1")), []), (.token(Secret("a1")), ["a1"]), (.subject("?"), ["a1"]),
+        ]
+        for (selector, again) in selectors {
+            let verifier = byName()
+            verifier.hold()
+            let house = try House(verifier)
+            try await house.open { () async throws in
+                async let waiting = house.credential("a1")
+                #expect(await eventually { verifier.asked == ["a1"] })
+                house.keeper.purge(selector)
+                verifier.release()
+                _ = try await waiting
+                _ = try await house.credential("a1")
+            }
+            #expect(verifier.asked == ["a1"] + again, "\(selector)")
+        }
+    }
+
     @Test func aNoIsForgottenWithItsToken() async throws {
         let verifier = FakeVerifier { _ in .success(.inactive) }
         let house = try House(verifier)

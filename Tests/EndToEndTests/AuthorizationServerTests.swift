@@ -73,7 +73,8 @@ import Testing
     }
 
     @Test func aTokenFromHTTPCallsAModelUntilItIsRevoked() async throws {
-        try await withGateway(settings: TokenTests.shortTTL) { gateway in
+        let settings = "auth: { issuers: [{ name: local, kind: embedded, max_ttl: 300s }] }\n"
+        try await withGateway(settings: settings) { gateway in
             let app = try await Self.client(gateway, "app")
             let other = try await Self.client(
                 gateway, "resource", scope: "", more: ["--introspect"])
@@ -93,9 +94,9 @@ import Testing
                 #expect(revoked.status == (client.client_id == "app" ? 200 : 403))
             }
             #expect(try await introspect(gateway, other, token).body == "{\"active\":false}\n")
-            try await eventually(within: 5, "the revocation is believed") {
-                try await TokenTests.outcome(gateway, token: token)?.code == .unauthenticated
-            }
+            // At once, however long answers are believed.
+            let after = try await TokenTests.outcome(gateway, token: token)
+            #expect(after?.code == .unauthenticated)
         }
     }
 

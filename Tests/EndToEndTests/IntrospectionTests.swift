@@ -48,7 +48,10 @@ import Testing
             guard result.output == "200" else { throw TestTrouble("revoke: \(result.output)") }
         }
 
-        func settings(secret: String = "gateway-secret", plugin: String = "oidc") throws -> String {
+        func settings(
+            secret: String = "gateway-secret", plugin: String = "oidc", ttl: String = "1s",
+            more: String = ""
+        ) throws -> String {
             let file = folder.appending(path: "secret-of-the-gateway")
             try secret.write(to: file, atomically: true, encoding: .utf8)
             return """
@@ -61,7 +64,8 @@ import Testing
                       client_secret_file: \(file.path)
                       ca: \(ca)
                       audience: infer
-                      max_ttl: 1s
+                      max_ttl: \(ttl)
+                \(more)
                   scopes: { infer: ["infer:*"] }
 
                 """
@@ -196,6 +200,57 @@ import Testing
                 try await eventually(within: 15, "the issuer answers again") {
                     try await TokenTests.outcome(gateway, token: token) == nil
                 }
+            }
+        }
+    }
+
+    /// `stale`: who was known goes on for a while when the issuer is silent; who was not stays outside.
+    @Test func whoWasKnownIsBelievedForAWhileWhenTheIssuerIsSilent() async throws {
+        try await withAuthorizationServer { server in
+            let settings = try server.settings(more: "      stale: 8s")
+            try await withGateway(settings: settings) { gateway in
+                let known = try await server.token()
+                let unknown = try await server.token()
+                #expect(try await TokenTests.outcome(gateway, token: known) == nil)
+                kill(try server.pid, SIGSTOP)
+                // Long enough for the answer to lapse: the issuer's silence is noticed by somebody else's token.
+                try await eventually(within: 15, "the issuer's silence is noticed") {
+                    let error = try await TokenTests.outcome(gateway, token: unknown)
+                    return error?.reason == "ISSUER_UNAVAILABLE"
+                }
+                try await eventually(within: 15, "a stale answer is told of") {
+                    let error = try await TokenTests.outcome(gateway, token: known)
+                    #expect(error == nil)
+                    return gateway.log.contains("stale")
+                }
+                try await eventually(within: 40, "its time is over") {
+                    let error = try await TokenTests.outcome(gateway, token: known)
+                    return error?.reason == "ISSUER_UNAVAILABLE"
+                }
+                kill(try server.pid, SIGCONT)
+            }
+        }
+    }
+
+    /// A reload reads an issuer's files again, and forgets none of what it said.
+    @Test func aReloadAsksNobodyAgain() async throws {
+        try await withAuthorizationServer { server in
+            let settings = try server.settings(ttl: "300s")
+            let rights = "  scopes: { infer: [\"infer:*\", admin] }\n"
+            let start = settings.replacing("  scopes: { infer: [\"infer:*\"] }\n", with: rights)
+            try await withGateway(settings: start) { gateway in
+                let token = try await server.token()
+                #expect(try await TokenTests.outcome(gateway, token: token) == nil)
+                kill(try server.pid, SIGSTOP)
+                try await gateway.withClient(token: token) { client in
+                    try (start + "memory: { loads_warn: 7 }\n").write(
+                        to: gateway.folder.appending(path: "sluice.yaml"), atomically: true,
+                        encoding: .utf8)
+                    let changes = try await client.reloadSettings()
+                    #expect(changes.map(\.key) == ["memory.loads_warn"])
+                }
+                #expect(try await TokenTests.outcome(gateway, token: token) == nil)
+                kill(try server.pid, SIGCONT)
             }
         }
     }

@@ -8,53 +8,6 @@ import SluiceClient
 import Synchronization
 import Testing
 
-/// An authority made by scripts/components/authority.
-struct Authority: Sendable {
-    let folder: URL
-    var ca: String { path("ca.crt") }
-
-    func path(_ file: String) -> String { folder.appending(path: file).path }
-
-    func run(_ arguments: String...) async throws {
-        let program = Paths.root.appending(path: "scripts/components/authority").path
-        let done = try await Command.run(program: program, [folder.path] + arguments)
-        guard done.status == 0 else { throw TestTrouble("authority \(arguments): \(done.error)") }
-    }
-
-    func issueServer(_ name: String, _ names: String = "DNS:localhost,IP:127.0.0.1") async throws {
-        try await run("issue", name, "/CN=\(name)", names, "serverAuth")
-    }
-
-    func issueClient(_ name: String) async throws {
-        try await run("issue", name, "/O=Example/CN=\(name)", "DNS:\(name)", "clientAuth")
-    }
-
-    /// What s_client prints, its input closed at once.
-    func connect(_ gateway: TestGateway, _ options: [String] = []) async throws -> Command {
-        try await Command.run(
-            program: "/usr/bin/openssl",
-            ["s_client", "-connect", gateway.endpoint, "-CAfile", ca, "-alpn", "sluice/1"]
-                + options, within: 30)
-    }
-
-    /// The common name in the certificate that is shown.
-    func shown(_ gateway: TestGateway, name: String? = nil) async throws -> String {
-        let done = try await connect(
-            gateway, name.map { ["-servername", $0] } ?? ["-noservername"])
-        let match = done.output.firstMatch(of: #/subject=CN = (\S+)/#)
-        return match.map { String($0.1) } ?? "nothing: \(done.error)"
-    }
-}
-
-func withAuthority<Outcome>(_ body: (Authority) async throws -> Outcome) async throws -> Outcome {
-    try await withTemporaryFolder { folder in
-        let authority = Authority(folder: folder)
-        try await authority.run("make")
-        try await authority.issueServer("server")
-        return try await body(authority)
-    }
-}
-
 /// Calls that were answered, until somebody says that it is over.
 private final class Load: Sendable {
     private let state = Mutex((count: 0, isOver: false))
@@ -174,6 +127,54 @@ private final class Load: Sendable {
                 ] {
                     let found = try await authority.shown(gateway, name: name)
                     #expect(found == shown, "\(name ?? "no name")")
+                }
+            }
+        }
+    }
+
+    /// RFC 8705 section 3: a token that was given to the owner of a certificate is worth nothing without it.
+    @Test func aBoundTokenNeedsItsCertificate() async throws {
+        try await withAuthority { authority in
+            for name in ["owner", "other"] { try await authority.issueClient(name) }
+            let digest = try await Command.run(
+                program: "/bin/bash",
+                [
+                    "-c",
+                    "set -o pipefail; openssl x509 -in \(authority.path("owner.crt")) -outform DER"
+                        + " | openssl dgst -sha256 -binary | basenc --base64url | tr -d =\\\\n",
+                ])
+            try #require(digest.status == 0 && digest.output.count == 43, "\(digest)")
+            let answer = """
+                {"active": true, "client_id": "app", "scope": "infer:*", "aud": "gw", \
+                "cnf": {"x5t#S256": "\(digest.output)"}}
+                """
+            try await withIntrospection(answering: answer) { url in
+                let issuer = """
+                    auth:
+                      issuers:
+                        - { name: main, kind: introspection, url: "\(url)", client_id: gw, \
+                    client_secret_file: \(authority.path("secret")), audience: gw }
+                    """
+                try "s".write(
+                    toFile: authority.path("secret"), atomically: true, encoding: .utf8)
+                try await withGateway(settings: mutual(authority, "optional") + "\n" + issuer) {
+                    gateway in
+                    for (client, status) in [("owner", "404"), ("other", "401"), ("", "401")] {
+                        var options = [
+                            "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert",
+                            authority.ca, "-H", "Authorization: Bearer bound",
+                        ]
+                        if !client.isEmpty {
+                            options += [
+                                "--cert", authority.path("\(client).crt"), "--key",
+                                authority.path("\(client).key"),
+                            ]
+                        }
+                        let said = try await Command.run(
+                            program: "/usr/bin/curl",
+                            options + ["https://localhost:\(gateway.port)/nothing"])
+                        #expect(said.output == status, "\(client): \(said.error)")
+                    }
                 }
             }
         }

@@ -91,7 +91,10 @@ import Testing
     @Test func itIsBoundedAndAnswersOnTheLoop() async throws {
         let server = Server()
         let audit = Audit()
-        let queue = AuthorizationQueue(server: server, queueMax: 3, audit: audit)
+        let revoked = Mutex(0)
+        let queue = AuthorizationQueue(server: server, queueMax: 3, audit: audit) { _ in
+            revoked.withLock { $0 += 1 }
+        }
         let answers = Answers()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await queue.run() }
@@ -113,6 +116,9 @@ import Testing
             group.cancelAll()
         }
         #expect(answers.all["wrong"] == "invalid_client")
+        // Told before the client was, and not of the one that was refused.
+        #expect(
+            revoked.withLock { $0 } == answers.all.values.count { $0 == "revoked" })
         #expect(answers.all["at-once-0"] == "revoked")
         // Whoever left before his turn is not asked for.
         #expect(answers.all["next"] == nil && !server.asked.withLock { $0.contains("next") })

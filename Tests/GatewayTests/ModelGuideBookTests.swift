@@ -162,6 +162,7 @@ import Testing
                 route.description, "\(route.method) \(route.path)")
             #expect(!description.summary.isEmpty, "\(route.path)")
             #expect(description.isHidden || !description.outcomes.isEmpty, "\(route.path)")
+            if description.isHidden { continue }
             // One without and one with a version share theirs.
             let isOfVersion = route.path.contains("{version}")
             operations[description.operation + (isOfVersion ? " of a version" : ""), default: 0] +=

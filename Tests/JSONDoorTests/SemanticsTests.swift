@@ -200,7 +200,7 @@ import Testing
                 return
             }
             let match = try #require(
-                try told?.wholeMatch(of: #/00-([0-9a-f]{32})-([0-9a-f]{16})-0[01]/#))
+                told?.wholeMatch(of: #/00-([0-9a-f]{32})-([0-9a-f]{16})-0[01]/#))
             // The caller's trace, and a span of our own.
             #expect(match.1 == Self.trace && match.2 != "00f067aa0ba902b7")
             #expect(told?.hasSuffix(field.hasSuffix("-00") ? "-00" : "-01") == true)

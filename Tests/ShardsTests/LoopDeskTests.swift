@@ -8,80 +8,9 @@ import Shards
 import Synchronization
 import Testing
 
-/// A fleet driven by hand, and one event loop.
-private final class Bench {
-    let clock = ManualClock()
-    let engine = ScriptedEngine()
-    let loop = EmbeddedEventLoop()
-    let fleet: Fleet
-    let desk: LoopDesk
-    let order = Order()
-    private var calls = 0
-
-    init(_ change: (inout ShardSettings) -> Void = { _ in }) {
-        var settings = ShardSettings(cores: 2)
-        change(&settings)
-        let clock = clock
-        fleet = Fleet(settings: settings, engine: engine, clock: .manual { clock.now })
-        desk = fleet.desk(on: loop)
-    }
-
-    /// Submits a call with this much time; what it hears.
-    @discardableResult
-    func call(
-        _ entry: ModelEntry, rows: Int = 1, within time: Nanoseconds = .seconds(60),
-        wantsProgress: Bool = false, share: Share = .house
-    ) -> (ear: Listener.Ear, ticket: RunTicket?) {
-        calls += 1
-        let listener = Listener(order, number: calls)
-        let ticket = desk.submit(
-            Samples.prepared(entry, rows: rows), deadline: clock.now + time, now: clock.now,
-            wantsProgress: wantsProgress, share: share, delegate: listener)
-        return (listener.ear, ticket)
-    }
-
-    func load(_ entry: ModelEntry, within time: Nanoseconds = .seconds(60)) -> Listener.Ear {
-        let listener = Listener(order)
-        _ = desk.load(
-            entry, deadline: clock.now + time, now: clock.now, delegate: listener)
-        return listener.ear
-    }
-
-    /// Ends the turn and lets everything happen that can.
-    func settle() {
-        desk.turnEnded()
-        for _ in 0..<4 {
-            fleet.drainLoaders()
-            fleet.drainShards()
-            _ = fleet.look(clock.now)
-            loop.run()
-        }
-    }
-
-    /// An awake model whose run takes this long by the clock.
-    func awake(_ index: Int = 0, run time: Nanoseconds = .microseconds(4)) -> ModelEntry {
-        let entry = Samples.entry(index)
-        takesTime(time)
-        call(entry)
-        settle()
-        #expect(fleet.state(of: entry) == .awake)
-        return entry
-    }
-
-    func takesTime(_ time: Nanoseconds) {
-        let clock = clock
-        engine.script.withLock { script in
-            script.run = { prepared, _ in
-                clock.advance(time)
-                return prepared.inputs
-            }
-        }
-    }
-}
-
 @Suite struct LoopDeskTests {
     @Test func `the first call wakes the model and says so`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         let clock = bench.clock
         bench.engine.script.withLock { $0.load = { _ in clock.advance(.milliseconds(30)) } }
@@ -106,7 +35,7 @@ private final class Bench {
     }
 
     @Test func `an awake short model runs on the spot`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake()
         let (ear, ticket) = bench.call(entry)
         #expect(ticket == nil)
@@ -120,21 +49,21 @@ private final class Bench {
     }
 
     @Test func `a long model, an unknown size or a setting of zero hops`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let short = bench.awake(0)
         #expect(bench.call(short, rows: 1_000).ticket != nil)
         bench.settle()
         let long = bench.awake(1, run: .milliseconds(5))
         #expect(bench.call(long).ticket != nil)
         bench.settle()
-        let never = Bench { $0.inlineRunMax = .zero }
+        let never = DeskBench { $0.inlineRunMax = .zero }
         let entry = never.awake()
         #expect(never.call(entry).ticket != nil)
         never.settle()
     }
 
     @Test func `a turn runs for its budget, the rest hops, the next turn begins anew`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake(run: .microseconds(50))
         var inline = 0
         var ears: [Listener.Ear] = []
@@ -151,7 +80,7 @@ private final class Bench {
     }
 
     @Test func `answers of one loop come in the order the runs ended`() {
-        let bench = Bench { $0.count = 1 }
+        let bench = DeskBench { $0.count = 1 }
         let entry = bench.awake(run: .milliseconds(1))
         for _ in 0..<20 { bench.call(entry) }
         bench.settle()
@@ -159,7 +88,7 @@ private final class Bench {
     }
 
     @Test func `a turn that nobody ends is ended by the loop`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let ear = bench.call(Samples.entry()).ear
         bench.loop.run()
         bench.fleet.drainLoaders()
@@ -169,7 +98,7 @@ private final class Bench {
     }
 
     @Test func `a forgotten turn of inline runs is ended by the watchdog`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake()
         #expect(bench.call(entry).ticket == nil)
         bench.clock.advance(.milliseconds(300))
@@ -184,7 +113,7 @@ private final class Bench {
     // MARK: - Deadlines and cancels
 
     @Test func `a deadline that has passed is answered at once`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let (ear, ticket) = bench.call(Samples.entry(), within: .zero)
         #expect(ticket == nil)
         #expect(ear.failure?.code == .deadlineExceeded)
@@ -194,7 +123,7 @@ private final class Bench {
     }
 
     @Test func `a deadline passes while the model loads, and the load goes on`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         let early = bench.call(entry, within: .milliseconds(10)).ear
         let late = bench.call(entry).ear
@@ -213,7 +142,7 @@ private final class Bench {
     }
 
     @Test func `a deadline passes in the queue: the watchdog answers, the run never starts`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake(run: .milliseconds(1))
         let early = bench.call(entry, within: .milliseconds(10)).ear
         bench.desk.turnEnded()
@@ -226,7 +155,7 @@ private final class Bench {
     }
 
     @Test func `a deadline is looked at when a call leaves the queue`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake(run: .milliseconds(1))
         let ear = bench.call(entry, within: .milliseconds(10)).ear
         bench.desk.turnEnded()
@@ -239,7 +168,7 @@ private final class Bench {
     }
 
     @Test func `cancel before the turn ends, while loading, in the queue and after`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         let first = bench.call(entry)
         first.ticket?.cancel()
@@ -270,7 +199,7 @@ private final class Bench {
     }
 
     @Test func `an old ticket does not cancel another call in the same place`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake(run: .milliseconds(1))
         let old = bench.call(entry)
         bench.settle()
@@ -283,7 +212,7 @@ private final class Bench {
     // MARK: - Maxima
 
     @Test func `full queues refuse and say when to come back`() {
-        let bench = Bench {
+        let bench = DeskBench {
             $0.count = 2
             $0.queueMax = 10
         }
@@ -305,7 +234,7 @@ private final class Bench {
     }
 
     @Test func `cancelled calls do not fill the queues`() {
-        let bench = Bench {
+        let bench = DeskBench {
             $0.count = 1
             $0.queueMax = 10
         }
@@ -319,7 +248,7 @@ private final class Bench {
     }
 
     @Test func `calls waiting for a load, and calls of one loop, have a maximum`() {
-        let bench = Bench {
+        let bench = DeskBench {
             $0.loadWaitersMax = 5
             $0.callsPerLoopMax = 8
         }
@@ -335,7 +264,7 @@ private final class Bench {
     }
 
     @Test func `models waiting for a loader have a maximum`() {
-        let bench = Bench { $0.loadsMax = 3 }
+        let bench = DeskBench { $0.loadsMax = 3 }
         let entries = (0..<5).map { Samples.entry($0) }
         let ears = entries.map { bench.call($0).ear }
         bench.settle()
@@ -351,7 +280,7 @@ private final class Bench {
     // MARK: - Loads that fail
 
     @Test func `a corrupt model answers all who wait, and is left alone for a while`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         let neighbour = Samples.entry(1)
         bench.engine.script.withLock {
@@ -388,7 +317,7 @@ private final class Bench {
     }
 
     @Test func `a session with another signature than the catalogue's is not used`() {
-        let bench = Bench()
+        let bench = DeskBench()
         bench.engine.script.withLock {
             $0.signature = Signature(
                 inputs: [TensorSpecification(name: "Z", datatype: .fp32, shape: [-1, 4])],
@@ -402,7 +331,7 @@ private final class Bench {
     }
 
     @Test func `a run that fails answers its caller only`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake()
         let failure = CallFailure(.internal, .runFailed, "index out of range")
         bench.engine.script.withLock {
@@ -421,7 +350,7 @@ private final class Bench {
     // MARK: - Waking, leaving, stopping
 
     @Test func `load wakes without a run`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         let first = bench.load(entry)
         bench.settle()
@@ -437,7 +366,7 @@ private final class Bench {
     }
 
     @Test func `unload waits for the turn that uses the model, then frees it`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake()
         #expect(bench.call(entry).ticket == nil)
         let told = Told()
@@ -459,7 +388,7 @@ private final class Bench {
     }
 
     @Test func `unload of a sleeping or unknown model is done at once`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let told = Told()
         bench.fleet.unload(Samples.entry(7), done: told.hear)
         let entry = bench.awake()
@@ -472,7 +401,7 @@ private final class Bench {
     }
 
     @Test func `a retired entry is freed, refuses late calls and is forgotten`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake()
         let told = Told()
         bench.fleet.retire(entry, done: told.hear)
@@ -490,7 +419,7 @@ private final class Bench {
     }
 
     @Test func `asking does not wake`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = Samples.entry()
         _ = bench.fleet.state(of: entry)
         _ = bench.fleet.statistics
@@ -500,7 +429,7 @@ private final class Bench {
     }
 
     @Test func `a stop answers everyone who waits, and whoever comes`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let awake = bench.awake(run: .milliseconds(1))
         let queued = bench.call(awake).ear
         let loading = bench.call(Samples.entry(1)).ear
@@ -523,7 +452,7 @@ private final class Bench {
     }
 
     @Test func `statistics count what there is`() {
-        let bench = Bench()
+        let bench = DeskBench()
         let entry = bench.awake(run: .milliseconds(1))
         bench.call(entry)
         bench.call(Samples.entry(1))
@@ -534,69 +463,5 @@ private final class Bench {
         #expect(now.callsWaitingForModels == 1)
         bench.settle()
         #expect(bench.fleet.statistics.placed == 3)
-    }
-}
-
-/// Runs on the spot, by several tenants.
-@Suite struct InlineSharesTests {
-    private func inline(
-        _ bench: Bench, _ entry: ModelEntry, _ share: Share, _ count: Int
-    ) -> Int {
-        (0..<count).reduce(0) { sum, _ in
-            sum + (bench.call(entry, share: share).ticket == nil ? 1 : 0)
-        }
-    }
-
-    @Test func `a tenant that is alone has its loop's whole budget`() {
-        let bench = Bench { $0.inlineTurnBudget = .milliseconds(1) }
-        let entry = bench.awake(run: .microseconds(50))
-        bench.clock.advance(.seconds(1))
-        let share = Share(tenant: 1)
-        #expect(inline(bench, entry, share, 40) == 20)
-        bench.settle()
-    }
-
-    @Test func `who floods a loop has its part of it while another calls`() {
-        let bench = Bench { $0.inlineTurnBudget = .milliseconds(1) }
-        let entry = bench.awake(run: .microseconds(50))
-        bench.clock.advance(.seconds(1))
-        let (greedy, quiet) = (Share(tenant: 1), Share(tenant: 2))
-        #expect(inline(bench, entry, quiet, 1) == 1)
-        bench.desk.turnEnded()
-        // Many connections: many turns, one after the other, in 20 ms.
-        let began = bench.clock.now
-        var spot = 0
-        while bench.clock.now.since(began) < .milliseconds(20) {
-            let done = inline(bench, entry, greedy, 30)
-            spot += done
-            bench.desk.turnEnded()
-            // What hopped does not hold up the loop; reading it does a little.
-            bench.clock.advance(.microseconds(100))
-        }
-        let part = Double(spot) * 50_000 / Double(bench.clock.now.since(began).count)
-        #expect(part > 0.3 && part <= 0.55, "\(part) of the loop's time")
-        #expect(inline(bench, entry, quiet, 1) == 1, "the quiet one runs on the spot as before")
-        bench.settle()
-    }
-
-    @Test func `weights divide a loop, and batch calls leave it to others`() {
-        let bench = Bench { $0.inlineTurnBudget = .milliseconds(1) }
-        let entry = bench.awake(run: .microseconds(50))
-        bench.clock.advance(.seconds(1))
-        let (heavy, light) = (Share(tenant: 1, weight: 3), Share(tenant: 2))
-        #expect(inline(bench, entry, light, 1) == 1)
-        bench.clock.advance(.milliseconds(2))
-        bench.desk.turnEnded()
-        // To the beginning of a window.
-        bench.clock.advance(Nanoseconds(1_000_000 - bench.clock.now.nanoseconds % 1_000_000))
-        #expect((13...16).contains(inline(bench, entry, heavy, 40)))
-        bench.desk.turnEnded()
-        #expect(
-            inline(bench, entry, Share(tenant: 3, priority: .batch), 3) == 0)
-        bench.settle()
-        // Alone again after a while.
-        bench.clock.advance(.seconds(1))
-        #expect(inline(bench, entry, Share(tenant: 3, priority: .batch), 3) == 3)
-        bench.settle()
     }
 }

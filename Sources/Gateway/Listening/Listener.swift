@@ -124,6 +124,7 @@ final class Listener: Service {
                 return true
             }
             group.addTask {
+                // The deadline of the wait beside it; cancelled when that one is over.
                 try? await Task.sleep(for: .nanoseconds(Int64(time.count)))
                 return false
             }

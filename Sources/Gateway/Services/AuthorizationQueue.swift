@@ -15,11 +15,18 @@ package final class AuthorizationQueue: AuthorizationDesk, Service {
 
     private let server: any AuthorizationServer
     private let audit: any AuditLog
+    private let whenRevoked: @Sendable (Secret) -> Void
     private let jobs: AsyncStream<AuthorizationJob>
     private let entrance: AsyncStream<AuthorizationJob>.Continuation
 
-    /// - Parameter audit: hears of tokens that were made or revoked, and of every refusal.
-    package init(server: any AuthorizationServer, queueMax: Int, audit: any AuditLog) {
+    /// - Parameters:
+    ///   - audit: hears of tokens that were made or revoked, and of every refusal.
+    ///   - whenRevoked: hears of a token that is not to be believed any more, before its client is answered.
+    package init(
+        server: any AuthorizationServer, queueMax: Int, audit: any AuditLog,
+        whenRevoked: @escaping @Sendable (Secret) -> Void
+    ) {
+        self.whenRevoked = whenRevoked
         self.server = server
         self.audit = audit
         (jobs, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(queueMax))
@@ -68,6 +75,9 @@ package final class AuthorizationQueue: AuthorizationDesk, Service {
             } catch {
                 result = .failure(error)
             }
+        }
+        if case .success(.revoked) = result, case .revoke(let token) = job.request {
+            whenRevoked(token)
         }
         note(job, result)
         job.finish(result)

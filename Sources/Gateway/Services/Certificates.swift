@@ -88,6 +88,7 @@ package final class Certificates: Service {
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
                 do {
+                    // Files of certificates say nothing when they change, over NFS and overlays least of all.
                     try await Task.sleep(for: .nanoseconds(Int64(interval.count)))
                     // Files are read on a thread that may wait.
                     try await NIOThreadPool.singleton.runIfActive { [self] in look() }

@@ -1,5 +1,6 @@
 // What the two ports say over HTTP: the callers' and the operator's.
 
+import Admission
 package import Contract
 import Issuer
 package import JSONDoor
@@ -61,12 +62,13 @@ extension HTTPFront {
 extension AuthorizationQueue {
     /// The embedded issuer as a server; nil when there is none, or the settings do not want it.
     static func open(
-        _ settings: Settings, issuers: Issuers, audit: any AuditLog
+        _ settings: Settings, issuers: Issuers, audit: any AuditLog, gatekeeper: Gatekeeper
     ) -> AuthorizationQueue? {
         guard settings.auth.server.enabled, let store = issuers.embedded else { return nil }
         return AuthorizationQueue(
             server: EmbeddedServer(
                 store: store, settings: EmbeddedServerSettings(settings.auth.server)),
-            queueMax: settings.auth.server.queueMax, audit: audit)
+            queueMax: settings.auth.server.queueMax, audit: audit,
+            whenRevoked: { gatekeeper.purge(.token($0)) })
     }
 }

@@ -68,6 +68,7 @@ package final class UsageKeeper: Service {
                     self.desk.tick(wall: UsageKeeper.now())
                     if let batch = self.next() { group.addTask { await self.write(batch) } }
                     do {
+                        // The beat of the ledger: at most this much of it is lost by kill -9.
                         try await Task.sleep(for: UsageKeeper.interval)
                     } catch {
                         return

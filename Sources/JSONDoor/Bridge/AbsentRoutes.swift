@@ -57,7 +57,7 @@ enum AbsentRoutes {
     ) -> Route {
         Route(
             method, path, access: .token, bodyBytesMax: limits.messageBytes,
-            resource: AbsentResource(why: why))
+            resource: AbsentResource(why: why), description: .notHere(method, path, why))
     }
 }
 

@@ -85,9 +85,11 @@ final class Deflation {
 
     /// The coding this answer should have; nil: none.
     static func coding(for answer: HTTPAnswer, _ request: HTTPRequest) -> ContentCoding? {
-        let fields = request.head.headers["accept-encoding"]
-        guard !fields.isEmpty, worthwhile.contains(answer.byteCount) else { return nil }
-        return ContentCoding.preferred(by: fields)
+        guard let field = request.field(.acceptEncoding), worthwhile.contains(answer.byteCount)
+        else { return nil }
+        return ContentCoding.preferred(
+            by: request.repeats(.acceptEncoding)
+                ? request.head.headers["accept-encoding"] : [field])
     }
 
     /// Deflates a piece; the whole answer when it was the last.
@@ -115,15 +117,14 @@ final class Deflation {
 extension HTTPRequest {
     /// How the body is compressed; the connection has refused what the route does not take.
     var contentCoding: ContentCoding? {
-        head.headers.first(name: "content-encoding").flatMap { ContentCoding(name: $0) }
+        field(.contentEncoding).flatMap { ContentCoding(name: $0) }
     }
 
     /// `Inference-Header-Content-Length`: bytes of the JSON before the tensors', uncompressed (OIP 4.1); nil when the request
     /// has none and is all JSON.
     func tensorHeaderLength() throws(CallFailure) -> Int? {
-        let fields = head.headers["inference-header-content-length"]
-        guard let text = fields.first else { return nil }
-        guard fields.count == 1, !text.isEmpty, text.utf8.count <= 18,
+        guard let text = field(.inferenceHeaderLength) else { return nil }
+        guard !repeats(.inferenceHeaderLength), !text.isEmpty, text.utf8.count <= 18,
             text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(text)
         else {
             throw CallFailure(
@@ -131,9 +132,8 @@ extension HTTPRequest {
                 "Inference-Header-Content-Length must be one number of bytes, not below 0",
                 notStarted: true)
         }
-        if contentCoding == nil, let body = head.headers.first(name: "content-length"),
-            let whole = Int(body), length > whole
-        {
+        // A chunked or a compressed body is counted when it is there.
+        if contentCoding == nil, case .length(let whole) = announced, length > whole {
             throw CallFailure(
                 .invalidArgument, .badMessage,
                 "Inference-Header-Content-Length is \(length), the body has \(whole) bytes",

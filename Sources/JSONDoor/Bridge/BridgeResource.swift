@@ -15,14 +15,20 @@ package struct BridgeResource: HTTPResource {
         self.limits = limits
     }
 
-    package func judge(_ request: HTTPRequest, now: Instant) -> HTTPAnswer? {
+    package func judge(
+        _ request: HTTPRequest, by session: (any CallerSession)?, now: Instant
+    ) -> HTTPAnswer? {
         guard endpoint.method == .infer else { return nil }
         do throws(CallFailure) {
             _ = try request.tensorHeaderLength()
-            return nil
         } catch {
             return .failure(error)
         }
+        // Whoever may not run the model, or has none, is told before the body is sent; small bodies are here already.
+        guard request.mayBeLarge else { return nil }
+        return session?.objection(
+            to: .infer, model: request.model, version: request.modelVersion
+        ).map(HTTPAnswer.failure)
     }
 
     package func begin(_ request: HTTPRequest, _ exchange: HTTPExchange) -> (any CallHandle)? {
@@ -110,7 +116,7 @@ final class BridgeCall: CallHandle {
             Call(
                 method: endpoint.method, model: request.model, version: request.modelVersion,
                 arrived: request.arrived, deadline: request.arrived + limits.deadlineDefault,
-                body: question.body), by: session)
+                trace: request.trace, body: question.body), by: session)
     }
 
     /// The answer as an event. Events are text: tensors in the binary form cannot be told so.

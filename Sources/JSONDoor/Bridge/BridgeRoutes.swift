@@ -21,11 +21,14 @@ package enum BridgeRoutes {
 
         func server() -> [Route] {
             [
-                get("/v2", .serverMetadata), get("/v2/", .serverMetadata),
+                get("/v2", .serverMetadata, .serverMetadata),
+                get("/v2/", .serverMetadata, .serverMetadata.hidden),
                 Route(
-                    .GET, "/v2/health/live", access: .token, resource: ReadyAnswer { _ in .live }),
-                get("/v2/health/ready", .serverReady),
-                get("/v2/models", .modelList), get("/v2/models/stats", .plain(.modelStatistics)),
+                    .GET, "/v2/health/live", access: .token, resource: ReadyAnswer { _ in .live },
+                    description: .serverLive),
+                get("/v2/health/ready", .serverReady, .serverReady),
+                get("/v2/models", .modelList, .modelList),
+                get("/v2/models/stats", .plain(.modelStatistics), .everyStatistics),
             ]
         }
 
@@ -33,32 +36,35 @@ package enum BridgeRoutes {
             ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].flatMap { path in
                 [
                     post(
-                        path + "/infer", .infer, bytesMax: limits.messageBytes,
+                        path + "/infer", .infer, .modelInfer, bytesMax: limits.messageBytes,
                         produces: [HTTPAnswer.json, HTTPAnswer.octets, EventStream.mediaType],
                         needsBody: true),
-                    get(path, .plain(.modelMetadata)),
-                    get(path + "/ready", .modelReady),
-                    get(path + "/config", .modelConfig),
-                    get(path + "/stats", .plain(.modelStatistics)),
+                    get(path, .plain(.modelMetadata), .modelMetadata),
+                    get(path + "/ready", .modelReady, .modelReady),
+                    get(path + "/config", .modelConfig, .modelConfig),
+                    get(path + "/stats", .plain(.modelStatistics), .modelStatistics),
                 ]
             }
         }
 
         func repository() -> [Route] {
             [
-                post("/v2/repository/index", .repositoryIndex),
-                post("/v2/repository/models/{model}/load", .repositoryLoad),
-                post("/v2/repository/models/{model}/unload", .repositoryUnload),
+                post("/v2/repository/index", .repositoryIndex, .repositoryIndex),
+                post("/v2/repository/models/{model}/load", .repositoryLoad, .repositoryLoad),
+                post("/v2/repository/models/{model}/unload", .repositoryUnload, .repositoryUnload),
             ]
         }
 
-        private func get(_ path: String, _ endpoint: BridgeEndpoint) -> Route {
+        private func get(
+            _ path: String, _ endpoint: BridgeEndpoint, _ description: RouteDescription
+        ) -> Route {
             Route(
-                .GET, path, access: .token, resource: BridgeResource(endpoint, limits: limits))
+                .GET, path, access: .token, resource: BridgeResource(endpoint, limits: limits),
+                description: description)
         }
 
         private func post(
-            _ path: String, _ endpoint: BridgeEndpoint,
+            _ path: String, _ endpoint: BridgeEndpoint, _ description: RouteDescription,
             bytesMax: Int = BridgeRoutes.questionBytesMax, produces: [String]? = nil,
             needsBody: Bool = false
         ) -> Route {
@@ -66,7 +72,7 @@ package enum BridgeRoutes {
                 .POST, path, access: .token, bodyBytesMax: min(bytesMax, limits.messageBytes),
                 mediaTypes: [HTTPAnswer.json, HTTPAnswer.octets], codings: ContentCoding.allCases,
                 resource: BridgeResource(endpoint, limits: limits), produces: produces,
-                needsBody: needsBody)
+                needsBody: needsBody, description: description)
         }
     }
 }

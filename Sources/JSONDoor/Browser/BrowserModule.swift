@@ -9,7 +9,8 @@ package enum BrowserModule {
             Route(
                 .GET, "/sluice.js",
                 resource: StaticFile(
-                    PackageResources.sluice_js, contentType: "text/javascript; charset=utf-8"))
+                    PackageResources.sluice_js, contentType: "text/javascript; charset=utf-8"),
+                description: .browserModule)
         ]
     }
 }

@@ -207,10 +207,15 @@ extension APIComponents {
         Refusal(
             status: 404, name: "NotFound",
             summary: "There is no such model or version, or it is not this caller's."),
+        Refusal(
+            status: 406, name: "NotAcceptable",
+            summary: "The request accepts none of the types this path answers with."),
         Refusal(status: 408, name: "Slow", summary: "The request did not come in its time."),
         Refusal(
             status: 409, name: "Conflict",
             summary: "The model cannot be called as it is: broken, or in quarantine."),
+        Refusal(
+            status: 411, name: "LengthRequired", summary: "The request announces no body."),
         Refusal(
             status: 413, name: "TooLarge",
             summary: "The body is larger than this path or the model's shapes allow."),
@@ -238,6 +243,8 @@ extension APIComponents {
         if route.access == .token { statuses.formUnion([401, 403, 429, 503]) }
         if route.path.contains("{model}") { statuses.formUnion([404, 409]) }
         if route.bodyBytesMax > 0 { statuses.insert(415) }
+        if route.needsBody { statuses.insert(411) }
+        if !route.produces.isEmpty { statuses.insert(406) }
         return statuses.sorted()
     }
 

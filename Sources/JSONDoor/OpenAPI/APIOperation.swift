@@ -94,6 +94,7 @@ struct APIOperation {
         let media =
             description.bodies.isEmpty
             ? route.mediaTypes.map { RouteDescription.Media($0, .any) } : description.bodies
+        guard !media.isEmpty else { return nil }
         return APIJSON.object([
             ("required", String(description.bodyIsRequired)),
             (

@@ -22,8 +22,8 @@ package indirect enum APISchema: Sendable {
     /// One schema for each element, and as many elements.
     case tuple([APISchema])
     case constant(Int64)
-    /// Members beyond those named may be there and mean nothing.
-    case object([Member])
+    /// - Parameter others: what members beyond those named are; nil: anything, and they mean nothing.
+    case object([Member], others: APISchema? = nil)
     /// Any names, values of one kind.
     case map(APISchema)
     case either([APISchema])
@@ -76,7 +76,9 @@ extension APISchema {
                 + APISchema.limit("minItems", least) + APISchema.limit("maxItems", most)
         case .tuple(let elements): APISchema.tuple(elements)
         case .constant(let value): ["\"const\":\(value)"]
-        case .object(let members): APISchema.object(members)
+        case .object(let members, let others):
+            APISchema.object(members)
+                + (others.map { ["\"additionalProperties\":" + $0.json] } ?? [])
         case .map(let value): [APISchema.type("object"), "\"additionalProperties\":" + value.json]
         case .either(let schemas):
             ["\"anyOf\":[" + schemas.map(\.json).joined(separator: ",") + "]"]

@@ -8,7 +8,7 @@ extension RouteDescription {
                 .object(
                     members + [
                         .optional("client_id", .string()), .optional("client_secret", .string()),
-                    ]))
+                    ], others: .string()))
         ]
     }
 

@@ -1,6 +1,8 @@
 // What the routes of the Open Inference Protocol and its extensions say of themselves (OIP 1, 4). Refusals that follow from a
 // route's access, captures and body are not repeated.
 
+package import NIOHTTP1
+
 extension RouteDescription {
     private static let seeing = ["infer:{model}", "models:read"]
     private static let reading = ["infer:*", "models:read"]
@@ -43,8 +45,13 @@ extension RouteDescription {
         details: "A model that sleeps is ready: it is woken by its first call.",
         outcomes: [
             good("It would.", "ModelReadiness"),
-            .failure(503, "It is out of service, broken or in quarantine."),
+            .failure(404, "It is unknown, not this caller's, or out of service."),
         ], scopes: seeing)
+    package static let modelList = RouteDescription(
+        "modelList", .models, "The names of the models the token may see",
+        outcomes: [
+            Outcome(200, "They are.", [.json(.object([.init("models", .array(.string()))]))])
+        ], scopes: reading)
     package static let modelConfig = RouteDescription(
         "modelConfig", .models, "A model's configuration, in Triton's words",
         outcomes: [good("It is.", "ModelConfig")], scopes: seeing)
@@ -60,26 +67,41 @@ extension RouteDescription {
             "The first golden case of the model's manifest; 404 when it has none that JSON can carry.",
         outcomes: [good("It is.", "ModelExample")], scopes: seeing)
 
+    private static let events = APISchema.noted(
+        .string(), "Events named progress, message, end and error; the data of each is JSON.")
+
+    package static let modelEvents = RouteDescription(
+        "modelEvents", .streaming, "What becomes of a model, as server-sent events",
+        details: "Its state now and at each change, and how far a cold start has come.",
+        outcomes: [Outcome(200, "They come.", [Media(EventStream.mediaType, events)])],
+        scopes: seeing)
+    static let browserModule = RouteDescription(
+        "browserModule", .streaming, "The client for browsers, an ES module",
+        outcomes: [Outcome(200, "It is.")], isHidden: true)
+
     package static let modelInfer = RouteDescription(
         "modelInfer", .inference, "Runs a model",
         details:
             "A model that sleeps is woken. With Inference-Header-Content-Length the body is that many bytes "
-            + "of JSON and then the tensors' bytes, little-endian and row-major, in the order of the JSON.",
+            + "of JSON and then the tensors' bytes, little-endian and row-major, in the order of the JSON. "
+            + "Accept: text/event-stream asks for events: how far a cold start has come, and the answer.",
         parameters: [
             Parameter(
                 .header, "Inference-Header-Content-Length",
                 "Bytes of the JSON in a body of octets; 0: the body is one raw tensor.",
                 .integer(least: 0))
         ],
+        // Not required: a raw tensor may have no elements, and so no bytes.
         bodies: [
             .json(.component("InferenceRequest")), Media("application/octet-stream", .binary),
-        ], bodyIsRequired: true,
+        ],
         outcomes: [
             Outcome(
                 200, "The model's outputs.",
                 [
                     .json(.component("InferenceResponse")),
                     Media("application/octet-stream", .binary),
+                    Media(EventStream.mediaType, events),
                 ],
                 fields: [
                     (
@@ -94,25 +116,54 @@ extension RouteDescription {
         "repositoryIndex", .repository, "Every version of every model the token may see",
         bodies: [.json(.object([.optional("ready", .boolean)]))],
         outcomes: [good("They are.", "RepositoryIndex")], scopes: reading)
-    package static let repositoryLoad = RouteDescription(
-        "repositoryLoad", .repository, "Puts a model into service and wakes it",
-        bodies: [.json(.object([.optional("parameters", .object([]))]))],
-        outcomes: [
-            Outcome(200, "It is awake."),
-            .failure(501, "The request brings a configuration or files."),
-        ] + ends, scopes: ["models:admin"])
-    package static let repositoryUnload = RouteDescription(
-        "repositoryUnload", .repository, "Takes a model out of service",
-        bodies: [.json(.object([.optional("parameters", .object([]))]))],
-        outcomes: [Outcome(200, "It is out of service; calls under way end well.")],
-        scopes: ["models:admin"])
+    private static func change(
+        _ operation: String, _ summary: String, _ word: String,
+        parameter: APISchema.Member, _ more: [Outcome]
+    ) -> RouteDescription {
+        RouteDescription(
+            operation, .repository, summary,
+            bodies: [
+                .json(
+                    .object([
+                        .optional("parameters", .either([.object([parameter]), .null]))
+                    ]))
+            ],
+            outcomes: [
+                Outcome(
+                    200, "It is done.",
+                    [.json(.object([.init("name", .string()), .init(word, .boolean)]))])
+            ] + more, scopes: ["models:admin"])
+    }
+
+    package static let repositoryLoad = change(
+        "repositoryLoad", "Puts a model into service and wakes it", "load",
+        parameter: .optional("config", .noted(.string(), "Not here: only an empty text is taken.")),
+        [.failure(501, "The request brings a configuration or files.")] + ends)
+    package static let repositoryUnload = change(
+        "repositoryUnload", "Takes a model out of service; calls under way end well", "unload",
+        parameter: .optional("unload_dependents", .boolean), [])
 
     /// A path of another server's extension.
-    ///
-    /// - Parameter operation: unique, as every route's.
-    package static func notHere(_ operation: String, _ what: String) -> RouteDescription {
+    package static func notHere(
+        _ method: HTTPMethod, _ path: String, _ why: String
+    ) -> RouteDescription {
         RouteDescription(
-            operation, .unsupported, what,
-            outcomes: [.failure(501, "This gateway does not have it.")])
+            operation(method, path), .unsupported, "Not here", details: why,
+            outcomes: [.failure(501, "It is not here.")])
+    }
+
+    /// `getV2Logging`. What tells a path with a version from the one without is added where the document is written.
+    private static func operation(_ method: HTTPMethod, _ path: String) -> String {
+        let words = path.replacing("/versions/{version}", with: "")
+            .split { !$0.isLetter && !$0.isNumber }
+        return method.rawValue.lowercased()
+            + words.map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
+    }
+
+    /// The same, left out of the document.
+    package var hidden: RouteDescription {
+        var hidden = self
+        hidden.isHidden = true
+        return hidden
     }
 }

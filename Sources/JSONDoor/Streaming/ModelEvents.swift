@@ -70,7 +70,8 @@ package final class ModelEvents: HTTPResource {
         let resource = ModelEvents(conditions)
         return ["/v2/models/{model}/events", "/v2/models/{model}/versions/{version}/events"].map {
             Route(
-                .GET, $0, access: .token, resource: resource, produces: [EventStream.mediaType])
+                .GET, $0, access: .token, resource: resource, produces: [EventStream.mediaType],
+                description: .modelEvents)
         }
     }
 

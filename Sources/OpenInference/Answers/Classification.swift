@@ -11,7 +11,7 @@ enum Classification {
     static func of(
         _ output: Tensor, most: Int, labels: [String]?
     ) throws(CallFailure) -> Tensor {
-        guard let values = values(of: output) else {
+        guard let keys = keys(of: output) else {
             throw CallFailure(
                 .invalidArgument, .badTensor,
                 "output \(Quoted.name(output.name)): classification sorts numbers, not \(output.datatype)"
@@ -19,16 +19,18 @@ enum Classification {
         }
         let isBatch = output.shape.rank > 1
         let rows = isBatch ? Int(output.shape[0]) : 1
-        let width = rows == 0 ? 0 : values.count / rows
+        let row = Shape(output.shape.dimensions.dropFirst(isBatch ? 1 : 0))
+        let width = row?.elementCount ?? 0
         let kept = min(most, width)
         var bytes = ByteBuffer()
         for row in 0..<rows {
             let first = row * width
             let order = (0..<width).sorted { left, right in
-                precedes(values[first + left], values[first + right]) ?? (left < right)
+                let (left, right) = ((keys[first + left], -left), (keys[first + right], -right))
+                return left > right
             }
             for place in order.prefix(kept) {
-                var text = "\(values[first + place].text):\(place)"
+                var text = "\(text(of: output, first + place)):\(place)"
                 if let labels, place < labels.count { text += ":" + labels[place] }
                 bytes.writeInteger(UInt32(text.utf8.count), endianness: .little)
                 bytes.writeString(text)
@@ -38,56 +40,64 @@ enum Classification {
         return Tensor(name: output.name, datatype: .bytes, shape: shape, bytes: bytes)
     }
 
-    private struct Value {
-        var text: String
-        /// Integers of 64 bits are compared as such.
-        var double: Double
-        var integer: Int128?
-    }
-
-    /// Nil for equal values. What is no number comes last.
-    private static func precedes(_ left: Value, _ right: Value) -> Bool? {
-        if let left = left.integer, let right = right.integer {
-            return left == right ? nil : left > right
-        }
-        if left.double.isNaN || right.double.isNaN {
-            return left.double.isNaN == right.double.isNaN ? nil : right.double.isNaN
-        }
-        return left.double == right.double ? nil : left.double > right.double
-    }
-
-    private static func values(of output: Tensor) -> [Value]? {
-        var bytes = output.bytes
-        var values: [Value] = []
-        func integers<Number: FixedWidthInteger>(_: Number.Type) -> [Value] {
-            while let number = bytes.readInteger(endianness: .little, as: Number.self) {
-                values.append(
-                    Value(text: String(number), double: Double(number), integer: Int128(number)))
-            }
-            return values
-        }
+    /// A number for each element that is in order as the elements are; nil for what is not numbers.
+    private static func keys(of output: Tensor) -> [Int64]? {
         switch output.datatype {
         case .fp32:
-            while let bits = bytes.readInteger(endianness: .little, as: UInt32.self) {
-                let value = Float(bitPattern: bits)
-                values.append(Value(text: value.description, double: Double(value)))
-            }
-            return values
+            keys(UInt32.self, output) { key(Double(Float(bitPattern: $0))) }
         case .fp64:
-            while let bits = bytes.readInteger(endianness: .little, as: UInt64.self) {
-                let value = Double(bitPattern: bits)
-                values.append(Value(text: value.description, double: value))
-            }
-            return values
-        case .uint8: return integers(UInt8.self)
-        case .uint16: return integers(UInt16.self)
-        case .uint32: return integers(UInt32.self)
-        case .uint64: return integers(UInt64.self)
-        case .int8: return integers(Int8.self)
-        case .int16: return integers(Int16.self)
-        case .int32: return integers(Int32.self)
-        case .int64: return integers(Int64.self)
-        case .bool, .bytes, .fp16, .bf16: return nil
+            keys(UInt64.self, output) { key(Double(bitPattern: $0)) }
+        case .uint8: keys(UInt8.self, output) { Int64($0) }
+        case .uint16: keys(UInt16.self, output) { Int64($0) }
+        case .uint32: keys(UInt32.self, output) { Int64($0) }
+        // The first bit is a sign in the one and a digit in the other.
+        case .uint64: keys(UInt64.self, output) { Int64(bitPattern: $0 ^ 1 << 63) }
+        case .int8: keys(Int8.self, output) { Int64($0) }
+        case .int16: keys(Int16.self, output) { Int64($0) }
+        case .int32: keys(Int32.self, output) { Int64($0) }
+        case .int64: keys(Int64.self, output) { $0 }
+        case .bool, .bytes, .fp16, .bf16: nil
+        }
+    }
+
+    private static func keys<Bits: FixedWidthInteger>(
+        _: Bits.Type, _ output: Tensor, _ key: (Bits) -> Int64
+    ) -> [Int64] {
+        var bytes = output.bytes
+        var keys: [Int64] = []
+        keys.reserveCapacity(bytes.readableBytes / (Bits.bitWidth / 8))
+        while let bits = bytes.readInteger(endianness: .little, as: Bits.self) {
+            keys.append(key(bits))
+        }
+        return keys
+    }
+
+    /// The bits of doubles are in order as they are, of negative ones backwards. What is no number is least.
+    private static func key(_ value: Double) -> Int64 {
+        guard !value.isNaN else { return .min }
+        // Adding zero makes one of the two zeros.
+        let bits = Int64(bitPattern: (value + 0).bitPattern)
+        return bits < 0 ? bits ^ .max : bits
+    }
+
+    /// One element as text.
+    private static func text(of output: Tensor, _ index: Int) -> String {
+        func element<Bits: FixedWidthInteger>(_: Bits.Type) -> Bits {
+            let place = output.bytes.readerIndex + index * (Bits.bitWidth / 8)
+            return output.bytes.getInteger(at: place, endianness: .little, as: Bits.self) ?? 0
+        }
+        return switch output.datatype {
+        case .fp32: Float(bitPattern: element(UInt32.self)).description
+        case .fp64: Double(bitPattern: element(UInt64.self)).description
+        case .uint8: String(element(UInt8.self))
+        case .uint16: String(element(UInt16.self))
+        case .uint32: String(element(UInt32.self))
+        case .uint64: String(element(UInt64.self))
+        case .int8: String(element(Int8.self))
+        case .int16: String(element(Int16.self))
+        case .int32: String(element(Int32.self))
+        case .int64: String(element(Int64.self))
+        case .bool, .bytes, .fp16, .bf16: ""
         }
     }
 }

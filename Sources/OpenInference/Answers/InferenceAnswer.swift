@@ -50,19 +50,25 @@ package enum InferenceAnswer {
     ) throws(CallFailure) -> EncodedAnswer {
         var json = ByteBuffer()
         json.reserveCapacity(256 + sizeHint(reply, form))
-        json.writeString("{")
-        if !reply.id.isEmpty { json.writeString("\"id\":" + JSONText.quoted(reply.id) + ",") }
-        json.writeString("\"model_name\":" + JSONText.quoted(reply.model))
-        if !reply.version.isEmpty {
-            json.writeString(",\"model_version\":" + JSONText.quoted(reply.version))
+        json.writeStaticString("{")
+        if !reply.id.isEmpty {
+            json.writeStaticString("\"id\":")
+            json.writeQuoted(reply.id)
+            json.writeStaticString(",")
         }
-        json.writeString(",\"outputs\":[")
+        json.writeStaticString("\"model_name\":")
+        json.writeQuoted(reply.model)
+        if !reply.version.isEmpty {
+            json.writeStaticString(",\"model_version\":")
+            json.writeQuoted(reply.version)
+        }
+        json.writeStaticString(",\"outputs\":[")
         var binary: [ByteBuffer] = []
         for (index, output) in reply.outputs.enumerated() {
-            if index > 0 { json.writeString(",") }
+            if index > 0 { json.writeStaticString(",") }
             try write(output, form, into: &json, &binary)
         }
-        json.writeString("]}")
+        json.writeStaticString("]}")
         return join(json, binary)
     }
 
@@ -76,27 +82,37 @@ package enum InferenceAnswer {
         if let most = wish.classification {
             output = try Classification.of(output, most: most, labels: form.labels[output.name])
         }
-        json.writeString(
-            "{\"name\":" + JSONText.quoted(output.name) + ",\"datatype\":\"\(output.datatype)\""
-                + ",\"shape\":\(output.shape)")
+        json.writeStaticString("{\"name\":")
+        json.writeQuoted(output.name)
+        json.writeStaticString(",\"datatype\":\"")
+        json.writeString(output.datatype.name)
+        json.writeStaticString("\",\"shape\":[")
+        for dimension in 0..<output.shape.rank {
+            if dimension > 0 { json.writeStaticString(",") }
+            json.writeString(String(output.shape[dimension]))
+        }
         if wish.binary ?? form.binaryOutput {
-            json.writeString(
-                ",\"parameters\":{\"binary_data_size\":\(output.bytes.readableBytes)}}")
+            json.writeStaticString("],\"parameters\":{\"binary_data_size\":")
+            json.writeString(String(output.bytes.readableBytes))
+            json.writeStaticString("}}")
             binary.append(output.bytes)
             return
         }
         if wish.isBase64, output.datatype == .bytes {
-            json.writeString(",\"parameters\":{\"content_type\":\"base64\"}")
+            json.writeStaticString("],\"parameters\":{\"content_type\":\"base64\"},\"data\":[")
+        } else {
+            json.writeStaticString("],\"data\":[")
         }
-        json.writeString(",\"data\":[")
         try TensorWriter(output, isBase64: wish.isBase64).write(into: &json)
-        json.writeString("]}")
+        json.writeStaticString("]}")
     }
 
     /// Small tensors behind the JSON, the rest as they are.
-    private static func join(_ json: ByteBuffer, _ binary: [ByteBuffer]) -> EncodedAnswer {
+    private static func join(_ json: consuming ByteBuffer, _ binary: [ByteBuffer]) -> EncodedAnswer
+    {
         guard !binary.isEmpty else { return EncodedAnswer(pieces: [json], headerLength: nil) }
-        var pieces = [json]
+        let headerLength = json.readableBytes
+        var pieces = [consume json]
         for tensor in binary where tensor.readableBytes > 0 {
             if tensor.readableBytes <= copyMax {
                 pieces[pieces.count - 1].writeImmutableBuffer(tensor)
@@ -106,7 +122,7 @@ package enum InferenceAnswer {
             }
         }
         pieces.removeAll { $0.readableBytes == 0 }
-        return EncodedAnswer(pieces: pieces, headerLength: json.readableBytes)
+        return EncodedAnswer(pieces: pieces, headerLength: headerLength)
     }
 
     /// About how many characters the outputs take.
@@ -117,6 +133,19 @@ package enum InferenceAnswer {
                 return sum + 128
             }
             return sum + 128 + output.bytes.readableBytes * 3
+        }
+    }
+}
+
+extension ByteBuffer {
+    /// A JSON string; most need no escapes.
+    fileprivate mutating func writeQuoted(_ text: String) {
+        if text.utf8.allSatisfy({ $0 > 0x22 && $0 != JSONBytes.backslash && $0 != 0x7F }) {
+            writeInteger(JSONBytes.quote)
+            writeString(text)
+            writeInteger(JSONBytes.quote)
+        } else {
+            writeString(JSONText.quoted(text))
         }
     }
 }

@@ -18,74 +18,101 @@ struct TensorWriter {
     /// - Throws: INVALID_ARGUMENT when an element has no JSON form.
     func write(into json: inout ByteBuffer) throws(CallFailure) {
         switch tensor.datatype {
-        case .bool: try writeNumbers(UInt8.self, into: &json) { $0 == 0 ? "false" : "true" }
-        case .uint8: try writeNumbers(UInt8.self, into: &json) { String($0) }
-        case .uint16: try writeNumbers(UInt16.self, into: &json) { String($0) }
-        case .uint32: try writeNumbers(UInt32.self, into: &json) { String($0) }
-        case .uint64: try writeNumbers(UInt64.self, into: &json) { String($0) }
-        case .int8: try writeNumbers(Int8.self, into: &json) { String($0) }
-        case .int16: try writeNumbers(Int16.self, into: &json) { String($0) }
-        case .int32: try writeNumbers(Int32.self, into: &json) { String($0) }
-        case .int64: try writeNumbers(Int64.self, into: &json) { String($0) }
-        case .fp32:
-            try writeNumbers(UInt32.self, into: &json) { bits in
-                let value = Float(bitPattern: bits)
-                return value.isFinite ? value.description : nil
-            }
-        case .fp64:
-            try writeNumbers(UInt64.self, into: &json) { bits in
-                let value = Double(bitPattern: bits)
-                return value.isFinite ? value.description : nil
-            }
+        case .bool: try write(BooleanForm(), into: &json)
+        case .uint8: try write(IntegerForm<UInt8>(), into: &json)
+        case .uint16: try write(IntegerForm<UInt16>(), into: &json)
+        case .uint32: try write(IntegerForm<UInt32>(), into: &json)
+        case .uint64: try write(IntegerForm<UInt64>(), into: &json)
+        case .int8: try write(IntegerForm<Int8>(), into: &json)
+        case .int16: try write(IntegerForm<Int16>(), into: &json)
+        case .int32: try write(IntegerForm<Int32>(), into: &json)
+        case .int64: try write(IntegerForm<Int64>(), into: &json)
+        case .fp32: try write(FloatForm(), into: &json)
+        case .fp64: try write(DoubleForm(), into: &json)
         case .fp16, .bf16:
             throw failure("\(tensor.datatype) does not travel in JSON")
         case .bytes: try writeStrings(into: &json)
         }
     }
 
-    /// - Parameter text: nil for what is no number in JSON.
-    private func writeNumbers<Bits: FixedWidthInteger>(
-        _: Bits.Type, into json: inout ByteBuffer, _ text: (Bits) -> String?
+    /// Some hundred elements at a time: room for the longest forms is made, and what is left is used by the next.
+    private func write<Form: ElementForm>(
+        _ form: Form, into json: inout ByteBuffer
     ) throws(CallFailure) {
-        var bytes = tensor.bytes
-        var element = 0
-        while let bits = bytes.readInteger(endianness: .little, as: Bits.self) {
-            if element > 0 { json.writeInteger(JSONBytes.comma) }
-            guard let text = text(bits) else {
-                throw failure("element \(element) is not finite, and JSON has no such number")
+        let body = tensor.bytes
+        let bytes = body.readableBytesUInt8Span
+        let width = Form.Bits.bitWidth / 8
+        let count = bytes.count / width
+        var done = 0
+        while done < count {
+            let end = min(count, done + TensorWriter.chunk)
+            let first = json.readerIndex
+            var at = json.readableBytes
+            json.writeRepeatingByte(0, count: (end - done) * (Form.lengthMax + 1))
+            var room = json.mutableReadableBytesSpan
+            for element in done..<end {
+                var bits: Form.Bits = 0
+                for index in 0..<width {
+                    bits |=
+                        Form.Bits(truncatingIfNeeded: bytes[element &* width &+ index])
+                        << Form.Bits(truncatingIfNeeded: 8 &* index)
+                }
+                guard form.put(bits, &room, &at) else {
+                    throw failure("element \(element) is not finite, and JSON has no such number")
+                }
+                NumberText.put(JSONBytes.comma, &room, &at)
             }
-            json.writeString(text)
-            element += 1
+            json.moveWriterIndex(to: first + at)
+            done = end
         }
+        // Behind the last element stands no comma.
+        if count > 0 { json.moveWriterIndex(to: json.writerIndex - 1) }
     }
 
+    private static let chunk = 256
+
     private func writeStrings(into json: inout ByteBuffer) throws(CallFailure) {
-        var bytes = tensor.bytes
+        let body = tensor.bytes
+        let bytes = body.readableBytesUInt8Span
+        var text: [UInt8] = []
+        var position = 0
         var element = 0
-        while bytes.readableBytes > 0 {
-            guard let length = bytes.readInteger(endianness: .little, as: UInt32.self),
-                let slice = bytes.readSlice(length: Int(length))
-            else {
+        while position < bytes.count {
+            guard bytes.count - position >= 4, let end = TensorWriter.end(bytes, position) else {
                 throw CallFailure(
                     .internal, .runFailed,
                     "output \(Quoted.name(tensor.name)): element \(element) has no end")
             }
-            if element > 0 { json.writeInteger(JSONBytes.comma) }
+            if element > 0 { text.append(JSONBytes.comma) }
+            text.append(JSONBytes.quote)
+            let string = bytes.extracting((position + 4)..<end)
             if isBase64 {
-                var text: [UInt8] = [JSONBytes.quote]
-                Base64.encode(slice.readableBytesUInt8Span, into: &text)
-                json.writeBytes(text)
-                json.writeInteger(JSONBytes.quote)
+                Base64.encode(string, into: &text)
             } else {
-                guard let text = try? UTF8Span(validating: slice.readableBytesUInt8Span) else {
+                guard (try? UTF8Span(validating: string)) != nil else {
                     throw failure(
-                        "element \(element) is not UTF-8, ask for it with parameters.content_type base64"
-                    )
+                        "element \(element) is not UTF-8; ask for parameters.content_type base64")
                 }
-                json.writeString(JSONText.quoted(String(copying: text)))
+                JSONText.escape(string, into: &text)
             }
+            text.append(JSONBytes.quote)
+            if text.count >= TensorWriter.textChunk {
+                json.writeBytes(text)
+                text.removeAll(keepingCapacity: true)
+            }
+            position = end
             element += 1
         }
+        json.writeBytes(text)
+    }
+
+    private static let textChunk = 16 << 10
+
+    /// Where the byte string that begins at `position` with its length ends; nil when that is behind all.
+    private static func end(_ bytes: Span<UInt8>, _ position: Int) -> Int? {
+        var length = 0
+        for index in 0..<4 { length |= Int(bytes[position + index]) << (8 * index) }
+        return length <= bytes.count - position - 4 ? position + 4 + length : nil
     }
 
     private func failure(_ what: String) -> CallFailure {
@@ -93,5 +120,66 @@ struct TensorWriter {
             .invalidArgument, .badTensor,
             "output \(Quoted.name(tensor.name)): \(what); ask for the binary form "
                 + "(parameters.binary_data of the output, or binary_data_output of the request)")
+    }
+}
+
+/// How elements of one datatype are written.
+private protocol ElementForm {
+    associatedtype Bits: FixedWidthInteger
+    /// Characters of one element.
+    static var lengthMax: Int { get }
+    /// False when JSON has no such element.
+    func put(_ bits: Bits, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool
+}
+
+private struct IntegerForm<Bits: FixedWidthInteger>: ElementForm {
+    static var lengthMax: Int { NumberText.lengthMax }
+
+    @inline(__always)
+    func put(_ bits: Bits, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
+        NumberText.putInteger(bits, &room, &at)
+        return true
+    }
+}
+
+private struct FloatForm: ElementForm {
+    static var lengthMax: Int { NumberText.lengthMax }
+    private let powers = PowersOfTen.shared
+
+    @inline(__always)
+    func put(_ bits: UInt32, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
+        guard bits & 0x7F80_0000 != 0x7F80_0000 else { return false }
+        var decimal = ShortestDecimal(floatBits: bits, powers: powers)
+        decimal.dropZeros()
+        NumberText.put(decimal, isNegative: bits >> 31 == 1, &room, &at)
+        return true
+    }
+}
+
+private struct DoubleForm: ElementForm {
+    static var lengthMax: Int { NumberText.lengthMax }
+    private let powers = PowersOfTen.shared
+
+    @inline(__always)
+    func put(_ bits: UInt64, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
+        guard bits >> 52 & 0x7FF != 0x7FF else { return false }
+        var decimal = ShortestDecimal(doubleBits: bits, powers: powers)
+        decimal.dropZeros()
+        NumberText.put(decimal, isNegative: bits >> 63 == 1, &room, &at)
+        return true
+    }
+}
+
+private struct BooleanForm: ElementForm {
+    static let lengthMax = 5
+
+    @inline(__always)
+    func put(_ bits: UInt8, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
+        // The last letter of "true" is its fourth, of "false" its fifth.
+        let word: UInt32 = bits == 0 ? 0x736C_6166 : 0x6575_7274
+        room.storeBytes(of: word.littleEndian, toByteOffset: at, as: UInt32.self)
+        at &+= 4
+        if bits == 0 { NumberText.put(UInt8(ascii: "e"), &room, &at) }
+        return true
     }
 }

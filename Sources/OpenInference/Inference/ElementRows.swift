@@ -60,23 +60,29 @@ enum BooleanText: ElementText {
     }
 }
 
-/// Collects elements.
+/// Fills a tensor's bytes, whose number is known before.
 struct ElementRows<Text: ElementText>: RowReader {
     private let words: DataWords
     private(set) var buffer = ByteBuffer()
     /// Elements so far.
     private var element = 0
 
+    private static var width: Int { Text.Bits.bitWidth / 8 }
+
+    /// - Parameter byteCount: of all elements.
     init(words: DataWords, byteCount: Int) {
         self.words = words
-        buffer.reserveCapacity(byteCount)
+        buffer.writeRepeatingByte(0, count: byteCount)
     }
 
     mutating func row(
         _ bytes: Span<UInt8>, _ position: inout Int, count: Int
     ) throws(CallFailure) {
+        let (words, element) = (words, element)
+        var room = buffer.mutableReadableBytesSpan
         var at = position
         var done = 0
+        var offset = element &* ElementRows.width
         JSONBytes.skipSpace(bytes, &at)
         while done < count {
             let start = at
@@ -85,22 +91,22 @@ struct ElementRows<Text: ElementText>: RowReader {
                     bytes, start, done: done, count: count, element: element + done,
                     expected: Text.expected)
             }
-            buffer.writeInteger(bits, endianness: .little)
-            done += 1
+            room.storeBytes(of: bits.littleEndian, toByteOffset: offset, as: Text.Bits.self)
+            offset &+= ElementRows.width
+            done &+= 1
             JSONBytes.skipSpace(bytes, &at)
-            if done < count {
-                guard at < bytes.count, bytes[at] == JSONBytes.comma else {
-                    throw words.separator(
-                        bytes, at, done: done, count: count, element: element + done)
-                }
-                at += 1
-                JSONBytes.skipSpace(bytes, &at)
+            guard done < count else { break }
+            guard at < bytes.count, bytes[at] == JSONBytes.comma else {
+                throw words.separator(
+                    bytes, at, done: done, count: count, element: element + done)
             }
+            at &+= 1
+            JSONBytes.skipSpace(bytes, &at)
         }
         guard at < bytes.count, bytes[at] == JSONBytes.closeArray else {
             throw words.overrun(bytes, at, count: count, element: element + done)
         }
-        element += count
+        self.element = element + count
         position = at + 1
     }
 
@@ -110,6 +116,7 @@ struct ElementRows<Text: ElementText>: RowReader {
             throw words.unreadable(
                 bytes, start, done: 0, count: 1, element: 0, expected: Text.expected)
         }
-        buffer.writeInteger(bits, endianness: .little)
+        var room = buffer.mutableReadableBytesSpan
+        room.storeBytes(of: bits.littleEndian, toByteOffset: 0, as: Text.Bits.self)
     }
 }

@@ -85,8 +85,9 @@ package struct InferenceDocument: Sendable, Equatable {
             document.binaryOutput = true
             return document
         }
-        var reader = try DocumentReader(header, limits: limits)
-        try reader.read()
+        let bytes = header.readableBytesUInt8Span
+        var reader = try DocumentReader(bytes, limits: limits)
+        try reader.read(bytes)
         let rest = body.getSlice(at: body.readerIndex + length, length: body.readableBytes - length)
         return try reader.finish(rest ?? ByteBuffer(), isSplit: headerLength != nil)
     }

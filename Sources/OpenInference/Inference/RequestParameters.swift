@@ -39,18 +39,19 @@ struct ParameterReader {
 
     /// - Parameter what: the object's name, for failures.
     mutating func read(
-        _ scanner: inout JSONScanner, of what: String, place: Place
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>,
+        of what: @autoclosure () -> String, place: Place
     ) throws(CallFailure) -> GivenParameters {
         var given = GivenParameters()
-        try scanner.beginObject(what)
-        while let key = try scanner.nextKey() {
+        try cursor.beginObject(bytes, what())
+        while let key = try cursor.nextKey(bytes) {
             count += 1
             guard count <= countMax else {
                 throw DocumentFault.tooLarge(
                     "more than \(countMax) parameters (limits.parameters_per_message)")
             }
-            let name = "\(what).\(Quoted.name(key).dropFirst().dropLast())"
-            guard let value = try read(&scanner, name) else { continue }
+            func name() -> String { "\(what()).\(Quoted.name(key).dropFirst().dropLast())" }
+            guard let value = try read(&cursor, bytes, name) else { continue }
             switch place {
             case .request: try take(key, value, name, ofRequest: &given)
             case .input: try take(key, value, name, ofInput: &given)
@@ -62,29 +63,29 @@ struct ParameterReader {
 
     /// Nil for null, which says nothing.
     private func read(
-        _ scanner: inout JSONScanner, _ name: String
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>, _ name: () -> String
     ) throws(CallFailure) -> Value? {
-        switch try scanner.peek() {
-        case .string: return .string(try scanner.string(name))
-        case .number: return .number(try scanner.number(name))
-        case .bool: return .bool(try scanner.bool(name))
+        switch try cursor.peek(bytes) {
+        case .string: return .string(try cursor.string(bytes, name()))
+        case .number: return .number(try cursor.number(bytes, name()))
+        case .bool: return .bool(try cursor.bool(bytes, name()))
         case .null:
-            _ = try scanner.takesNull()
+            _ = try cursor.takesNull(bytes)
             return nil
         case .object, .array:
-            throw DocumentFault.message("\(name) must be a string, a number, true or false")
+            throw DocumentFault.message("\(name()) must be a string, a number, true or false")
         }
     }
 
     private func take(
-        _ key: String, _ value: Value, _ name: String, ofRequest given: inout GivenParameters
+        _ key: String, _ value: Value, _ name: () -> String, ofRequest given: inout GivenParameters
     ) throws(CallFailure) {
         switch key {
         case "binary_data_output": given.binaryOutput = try flag(value, name)
         case "timeout":
             let microseconds = try whole(value, name)
             guard microseconds <= Int64.max / 1_000 else {
-                throw DocumentFault.message("\(name) is longer than any time")
+                throw DocumentFault.message("\(name()) is longer than any time")
             }
             if microseconds > 0 { given.timeout = .microseconds(UInt64(microseconds)) }
         case "priority":
@@ -92,17 +93,17 @@ struct ParameterReader {
             given.priority = try whole(value, name) <= 1 ? .interactive : .batch
         case "sequence_id", "sequence_start", "sequence_end":
             guard !value.asks else {
-                throw DocumentFault.unsupported("\(name): sequences of calls are not supported")
+                throw DocumentFault.unsupported("\(name()): sequences of calls are not supported")
             }
         default:
             guard !key.hasPrefix("triton_") else {
-                throw DocumentFault.message("\(name): names that begin with triton_ are reserved")
+                throw DocumentFault.message("\(name()): names that begin with triton_ are reserved")
             }
         }
     }
 
     private func take(
-        _ key: String, _ value: Value, _ name: String, ofInput given: inout GivenParameters
+        _ key: String, _ value: Value, _ name: () -> String, ofInput given: inout GivenParameters
     ) throws(CallFailure) {
         switch key {
         case "binary_data_size": given.binarySize = Int(try whole(value, name))
@@ -113,7 +114,7 @@ struct ParameterReader {
     }
 
     private func take(
-        _ key: String, _ value: Value, _ name: String, ofOutput given: inout GivenParameters
+        _ key: String, _ value: Value, _ name: () -> String, ofOutput given: inout GivenParameters
     ) throws(CallFailure) {
         switch key {
         case "binary_data": given.binary = try flag(value, name)
@@ -126,32 +127,32 @@ struct ParameterReader {
         }
     }
 
-    private func flag(_ value: Value, _ name: String) throws(CallFailure) -> Bool {
+    private func flag(_ value: Value, _ name: () -> String) throws(CallFailure) -> Bool {
         guard case .bool(let flag) = value else {
-            throw DocumentFault.message("\(name) must be true or false")
+            throw DocumentFault.message("\(name()) must be true or false")
         }
         return flag
     }
 
     /// Zero or more.
-    private func whole(_ value: Value, _ name: String) throws(CallFailure) -> Int64 {
+    private func whole(_ value: Value, _ name: () -> String) throws(CallFailure) -> Int64 {
         guard case .number(let number) = value, let whole = number.integer, whole >= 0 else {
-            throw DocumentFault.message("\(name) must be a whole number, 0 or more")
+            throw DocumentFault.message("\(name()) must be a whole number, 0 or more")
         }
         return whole
     }
 
-    private func isBase64(_ value: Value, _ name: String) throws(CallFailure) -> Bool {
+    private func isBase64(_ value: Value, _ name: () -> String) throws(CallFailure) -> Bool {
         guard case .string(let word) = value else {
-            throw DocumentFault.message("\(name) must be a string")
+            throw DocumentFault.message("\(name()) must be a string")
         }
         return word == "base64"
     }
 
-    private func refuseSharedMemory(_ value: Value, _ name: String) throws(CallFailure) {
+    private func refuseSharedMemory(_ value: Value, _ name: () -> String) throws(CallFailure) {
         guard !value.asks else {
             throw DocumentFault.unsupported(
-                "\(name): shared memory is not supported; send the tensor's bytes")
+                "\(name()): shared memory is not supported; send the tensor's bytes")
         }
     }
 }

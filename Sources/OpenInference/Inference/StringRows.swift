@@ -5,19 +5,19 @@ import NIOCore
 
 /// Collects byte strings.
 struct StringRows: RowReader {
-    private let body: ByteBuffer
     private let words: DataWords
     private let isBase64: Bool
     /// Bytes the tensor may have.
     private let budget: Int
-    private(set) var buffer = ByteBuffer()
+    private var buffer = ByteBuffer()
+    /// Bytes on their way into the buffer.
+    private var pending: [UInt8] = []
+    private static let pendingMax = 16 << 10
     /// Where strings are unescaped and decoded.
     private var scratch: [UInt8] = []
     private var element = 0
 
-    /// - Parameter body: the JSON, whose bytes the rows are read from.
-    init(_ body: ByteBuffer, words: DataWords, isBase64: Bool, budget: Int) {
-        self.body = body
+    init(words: DataWords, isBase64: Bool, budget: Int) {
         self.words = words
         self.isBase64 = isBase64
         self.budget = budget
@@ -67,10 +67,7 @@ struct StringRows: RowReader {
         }
         guard string.hasEscapes || isBase64 else {
             try makeRoom(string.range.count)
-            let start = body.readerIndex + string.range.lowerBound
-            if let text = body.getSlice(at: start, length: string.range.count) {
-                buffer.writeImmutableBuffer(text)
-            }
+            for index in string.range { pending.append(bytes[index]) }
             return
         }
         scratch.removeAll(keepingCapacity: true)
@@ -85,18 +82,32 @@ struct StringRows: RowReader {
             scratch = decoded
         }
         try makeRoom(scratch.count)
-        buffer.writeBytes(scratch)
+        pending.append(contentsOf: scratch)
     }
 
     /// Writes an element's length.
     private mutating func makeRoom(_ count: Int) throws(CallFailure) {
-        guard count <= budget - buffer.readableBytes - 4, let length = UInt32(exactly: count)
+        guard count <= budget - buffer.readableBytes - pending.count - 4,
+            let length = UInt32(exactly: count)
         else {
             throw DocumentFault.tooLarge(
                 "\(words.place): its strings take more than the \(budget) bytes that are left of "
                     + "limits.message")
         }
-        buffer.writeInteger(length, endianness: .little)
+        if pending.count >= StringRows.pendingMax { flush() }
+        for shift: UInt32 in [0, 8, 16, 24] {
+            pending.append(UInt8(truncatingIfNeeded: length >> shift))
+        }
         element += 1
+    }
+
+    private mutating func flush() {
+        buffer.writeBytes(pending)
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    consuming func finish() -> ByteBuffer {
+        flush()
+        return buffer
     }
 }

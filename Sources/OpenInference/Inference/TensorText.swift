@@ -10,14 +10,15 @@ struct TensorText {
     let shape: Shape
     /// BYTES elements are base64 (RFC 4648 section 4) instead of text.
     let isBase64: Bool
-    /// The input in words, for example `inputs[0] "x"`.
-    let place: String
+    let words: DataWords
+
+    private var place: String { words.place }
 
     /// Reads the value that comes next.
     ///
     /// - Parameter budget: bytes the tensor may have.
     func parse(
-        _ scanner: inout JSONScanner, budget: Int
+        _ cursor: inout JSONCursor, _ bytes: Span<UInt8>, budget: Int
     ) throws(CallFailure) -> ByteBuffer {
         guard let count = shape.elementCount else {
             throw DocumentFault.tensor("\(place) has the impossible shape \(shape)")
@@ -33,17 +34,14 @@ struct TensorText {
                 "\(place): \(datatype) \(shape) takes more than the \(budget) bytes that are left of "
                     + "limits.message")
         }
-        _ = try scanner.peek()
-        let body = scanner.body
-        let bytes = body.readableBytesUInt8Span
+        _ = try cursor.peek(bytes)
         // Each element takes two bytes of text at least: nothing is allocated for what cannot be there.
-        guard count <= (bytes.count - scanner.position + 1) / 2 else {
+        guard count <= (bytes.count - cursor.position + 1) / 2 else {
             throw DocumentFault.tensor(
                 "\(place): \"data\" has fewer elements than its shape \(shape), which has \(count)")
         }
-        let words = DataWords(place: place, datatype: datatype, shape: shape)
-        var position = scanner.position
-        defer { scanner.position = position }
+        var position = cursor.position
+        defer { cursor.position = position }
         switch datatype {
         case .bool: return try parse(BooleanText.self, words, bytes, &position, size)
         case .uint8: return try parse(IntegerText<UInt8>.self, words, bytes, &position, size)
@@ -58,9 +56,9 @@ struct TensorText {
             return try parse(FloatText.self, words, bytes, &position, size)
         case .fp64: return try parse(DoubleText.self, words, bytes, &position, size)
         case .bytes:
-            var reader = StringRows(body, words: words, isBase64: isBase64, budget: budget)
+            var reader = StringRows(words: words, isBase64: isBase64, budget: budget)
             try walk(&reader, words, bytes, &position)
-            return reader.buffer
+            return reader.finish()
         }
     }
 
@@ -93,7 +91,7 @@ extension TensorText {
             guard shape.rank == 0 else {
                 throw words.fault(
                     at: position,
-                    "\"data\" must be an array, found \(JSONScanner.found(bytes, position))")
+                    "\"data\" must be an array, found \(JSONCursor.found(bytes, position))")
             }
             return try reader.scalar(bytes, &position)
         }
@@ -147,9 +145,14 @@ extension TensorText {
 
 /// The failures of a tensor's data: they name the tensor, the element and the byte.
 struct DataWords {
-    let place: String
+    /// The input's place in the request.
+    let index: Int
+    let name: String?
     let datatype: ElementType
     let shape: Shape
+
+    /// For example `inputs[0] "x"`.
+    var place: String { "inputs[\(index)]" + (name.map { " " + Quoted.name($0) } ?? "") }
 
     func fault(at offset: Int, _ message: String) -> CallFailure {
         DocumentFault.tensor("\(place) (byte \(offset) of the JSON): \(message)")
@@ -164,7 +167,7 @@ struct DataWords {
         fault(
             at: position,
             "nested \"data\" must have the shape \(shape) exactly, or be flat; found "
-                + JSONScanner.found(bytes, position))
+                + JSONCursor.found(bytes, position))
     }
 
     /// What stands between two elements, or behind the last, is not what should.
@@ -192,7 +195,7 @@ struct DataWords {
         default:
             return fault(
                 at: position, element: element,
-                "expected ',' or ']', found \(JSONScanner.found(bytes, position))")
+                "expected ',' or ']', found \(JSONCursor.found(bytes, position))")
         }
     }
 
@@ -214,8 +217,8 @@ struct DataWords {
         _ bytes: Span<UInt8>, _ position: Int, done: Int, count: Int, element: Int,
         expected: String
     ) -> CallFailure {
-        if JSONScanner.isInfinity(bytes, position) {
-            return fault(at: position, element: element, JSONScanner.notFinite)
+        if JSONCursor.isInfinity(bytes, position) {
+            return fault(at: position, element: element, JSONCursor.notFinite)
         }
         guard position < bytes.count else {
             return fault(at: position, element: element, "expected \(expected), found the end")
@@ -236,7 +239,7 @@ struct DataWords {
         default:
             return fault(
                 at: position, element: element,
-                "expected \(expected), found \(JSONScanner.found(bytes, position))")
+                "expected \(expected), found \(JSONCursor.found(bytes, position))")
         }
     }
 }
