@@ -65,10 +65,9 @@ import Testing
             #expect(again.contains("etag: \(tag)") && again.hasSuffix("\r\n\r\n"))
             #expect(!again.contains("content-length") && !again.contains("content-type: "))
         }
-        #expect(
-            try bench.get("/console/app.js", fields: "If-None-Match: \"x\"\r\n")
-                == first
-                .replacing("x-request-id: c-1\r\n", with: "x-request-id: c-6\r\n"))
+        let body = try #require(first.firstRange(of: "\r\n\r\n"))
+        let other = try bench.get("/console/app.js", fields: "If-None-Match: \"x\"\r\n")
+        #expect(other.hasPrefix("HTTP/1.1 200") && other.hasSuffix(first[body.lowerBound...]))
         let head = try bench.get("/console/app.js", method: "HEAD")
         #expect(head.hasSuffix("\r\n\r\n") && head.contains("etag: \(tag)"))
         #expect(try bench.get("/", method: "POST").hasPrefix("HTTP/1.1 405"))

@@ -1,5 +1,7 @@
 // The call in the form as a line for a terminal or a program. No line holds the token.
 
+import { nestedText } from "./tensors.js";
+
 const swiftTypes = {
   BOOL: "Bool", UINT8: "UInt8", UINT16: "UInt16", UINT32: "UInt32", UINT64: "UInt64", INT8: "Int8", INT16: "Int16",
   INT32: "Int32", INT64: "Int64", FP16: "Float16", FP32: "Float", FP64: "Double", BYTES: "String",
@@ -23,7 +25,9 @@ function curl(model, inputs, origin) {
 }
 
 function command(model, inputs, origin) {
-  const each = inputs.map(({ name, text }) => `--input ${shell(`${name}=${compact(text)}`)}`).join(" \\\n  ");
+  // The command takes the shape from the nesting.
+  const nested = ({ text, shape, values }) => (shape.length > 1 && !/^\[\s*\[/.test(text) ? nestedText(values, shape) : text);
+  const each = inputs.map((input) => `--input ${shell(`${input.name}=${compact(nested(input))}`)}`).join(" \\\n  ");
   return `sluice call ${model} ${each} \\
   --endpoint ${new URL(origin).host} --ca .sluice/tls/cert.pem`;
 }
