@@ -121,7 +121,7 @@ let package = Package(
         // What browsers load are readable files, carried in the binary.
         .target(
             name: "JSONDoor",
-            dependencies: ["Contract", "OpenInference", "Compression", nio, http, logging],
+            dependencies: ["Contract", "OpenInference", "Compression", nio, posix, http, logging],
             resources: [.embedInCode("Browser/sluice.js")]
                 + [
                     "index.html", "console.css", "icon.svg", "app.js", "gateway.js", "dom.js",

@@ -6,15 +6,19 @@ package import NIOCore
 /// One method of the protocol as a resource of HTTP.
 package struct BridgeEndpoint: Sendable {
     /// A request as the walk shall see it, and what becomes of the walk's answer.
-    package struct Question {
+    package struct Question: Sendable {
         package var body: any CallBody
-        /// Called once, on the event loop.
-        package var answer: (Answer) throws(CallFailure) -> HTTPAnswer
+        /// Called once, on the event loop; on another thread when the answer is long.
+        package var answer: @Sendable (Answer) throws(CallFailure) -> HTTPAnswer
+        /// Whether writing an answer would hold up the event loop.
+        package var isLong: @Sendable (Answer) -> Bool
 
         package init(
-            body: any CallBody, answer: @escaping (Answer) throws(CallFailure) -> HTTPAnswer
+            body: any CallBody, isLong: @escaping @Sendable (Answer) -> Bool = { _ in false },
+            answer: @escaping @Sendable (Answer) throws(CallFailure) -> HTTPAnswer
         ) {
             self.body = body
+            self.isLong = isLong
             self.answer = answer
         }
     }

@@ -4,6 +4,7 @@
 import Compression
 package import Contract
 import NIOCore
+import NIOPosix
 
 /// Answers the requests of one endpoint.
 package struct BridgeResource: HTTPResource {
@@ -41,7 +42,8 @@ package struct BridgeResource: HTTPResource {
 /// One request: inflated, called, answered, deflated. Used on its event loop only.
 ///
 /// Inflating and deflating are done on the loop, one bounded piece a turn: other connections of the loop wait for a piece, never
-/// for a body, nothing is handed to another thread, and a caller that leaves ends it at the next piece.
+/// for a body, and a caller that leaves ends it at the next piece. Long JSON cannot be read or written in pieces: a thread beside
+/// the loop does that, where it is so long that two hops do not matter.
 final class BridgeCall: CallHandle {
     private let request: HTTPRequest
     private let endpoint: BridgeEndpoint
@@ -100,15 +102,27 @@ final class BridgeCall: CallHandle {
         } catch {
             return finish(.failure(error))
         }
+        guard let tensors = question.body as? TensorBody, tensors.isLong else {
+            return ask(question, session)
+        }
+        aside({ tensors.readAhead() }) { call, _ in
+            call.ask(question, session)
+            session.turnEnded()
+        }
+    }
+
+    private func ask(_ question: BridgeEndpoint.Question, _ session: any CallerSession) {
         let stream =
             endpoint.method == .infer && request.wantsEvents ? ProgressStream(exchange) : nil
         let walk = WalkCall(progress: stream.map { stream in { stream.progress($0) } }) {
             [self] outcome in
             self.walk = nil
-            if let stream {
-                tell(outcome, of: question, by: stream)
-            } else {
-                answer(outcome, of: question)
+            written(outcome, by: question) { call, answer in
+                if let stream {
+                    call.tell(answer, outcome.timing, by: stream)
+                } else {
+                    call.answer(answer, outcome)
+                }
             }
         }
         self.walk = walk
@@ -119,15 +133,52 @@ final class BridgeCall: CallHandle {
                 trace: request.trace, body: question.body), by: session)
     }
 
+    /// The outcome as HTTP says it.
+    private func written(
+        _ outcome: WalkCall.Outcome, by question: BridgeEndpoint.Question,
+        then next: @escaping (BridgeCall, Result<HTTPAnswer, CallFailure>) -> Void
+    ) {
+        @Sendable func write() -> Result<HTTPAnswer, CallFailure> {
+            do throws(CallFailure) {
+                return .success(try question.answer(try outcome.result.get()))
+            } catch {
+                return .failure(error)
+            }
+        }
+        if case .success(let answer) = outcome.result, question.isLong(answer) {
+            aside(write, then: next)
+        } else {
+            next(self, write())
+        }
+    }
+
+    /// Does what would hold up the event loop on another thread, and goes on here.
+    private func aside<Value: Sendable>(
+        _ work: @escaping @Sendable () -> Value, then next: @escaping (BridgeCall, Value) -> Void
+    ) {
+        let later = NIOLoopBound((self, next), eventLoop: exchange.eventLoop)
+        NIOThreadPool.singleton.runIfActive(eventLoop: exchange.eventLoop, work)
+            .whenComplete { result in
+                let (call, next) = later.value
+                guard !call.isOver else { return }
+                switch result {
+                case .success(let value): next(call, value)
+                case .failure:
+                    call.finish(
+                        .failure(
+                            CallFailure(.unavailable, .stopping, "the gateway is stopping")))
+                }
+            }
+    }
+
     /// The answer as an event. Events are text: tensors in the binary form cannot be told so.
     private func tell(
-        _ outcome: WalkCall.Outcome, of question: BridgeEndpoint.Question,
-        by stream: ProgressStream
+        _ answer: Result<HTTPAnswer, CallFailure>, _ timing: Timing, by stream: ProgressStream
     ) {
         guard !isOver else { return }
         isOver = true
         do throws(CallFailure) {
-            let answer = try question.answer(try outcome.result.get())
+            let answer = try answer.get()
             guard answer.contentType == HTTPAnswer.json else {
                 throw CallFailure(
                     .invalidArgument, .badMessage,
@@ -137,18 +188,19 @@ final class BridgeCall: CallHandle {
             var json = answer.body
             for piece in answer.pieces { json.writeImmutableBuffer(piece) }
             stream.message(json)
-            stream.end(outcome.timing)
+            stream.end(timing)
         } catch {
             stream.fail(error)
         }
     }
 
-    private func answer(_ outcome: WalkCall.Outcome, of question: BridgeEndpoint.Question) {
+    private func answer(
+        _ written: Result<HTTPAnswer, CallFailure>, _ outcome: WalkCall.Outcome
+    ) {
         var answer: HTTPAnswer
-        do throws(CallFailure) {
-            answer = try question.answer(try outcome.result.get())
-        } catch {
-            answer = .failure(error)
+        switch written {
+        case .success(let whole): answer = whole
+        case .failure(let failure): answer = .failure(failure)
         }
         if endpoint.method == .infer { answer.fields.append(outcome.timing.field) }
         if let allowance = outcome.allowance { answer.fields += allowance.fields }

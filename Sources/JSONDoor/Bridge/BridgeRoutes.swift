@@ -83,7 +83,11 @@ extension BridgeEndpoint {
     static let infer = BridgeEndpoint(.infer) { (request, bytes, limits) throws(CallFailure) in
         let body = TensorBody(
             bytes, headerLength: try request.tensorHeaderLength(), limits: DocumentLimits(limits))
-        return Question(body: body) { (answer) throws(CallFailure) in
+        @Sendable func isLong(_ answer: Answer) -> Bool {
+            guard case .inference(let reply) = answer, let form = body.form else { return false }
+            return InferenceAnswer.textBytes(of: reply, for: form) > TensorBody.longTensors
+        }
+        return Question(body: body, isLong: isLong) { (answer) throws(CallFailure) in
             guard case .inference(let reply) = answer, let form = body.form else {
                 return try .json(answer)
             }

@@ -12,6 +12,12 @@ package final class TensorBody: CallBody {
     private let limits: DocumentLimits
     /// The walk reads the body on the event loop, the door asks for the form there: the lock is never waited for.
     private let read = Mutex<AnswerForm?>(nil)
+    private let ahead = Mutex<Result<InferenceRequest, CallFailure>?>(nil)
+
+    /// Bytes of JSON from which on reading it takes a millisecond or more.
+    static let longText = 256 << 10
+    /// Bytes of tensors from which on writing them as JSON does.
+    static let longTensors = 64 << 10
 
     /// - Parameter headerLength: bytes of the JSON (`Inference-Header-Content-Length`); nil: all of them.
     package init(_ bytes: ByteBuffer, headerLength: Int?, limits: DocumentLimits) {
@@ -25,7 +31,26 @@ package final class TensorBody: CallBody {
     /// How the answer shall be written; nil before the body was read.
     package var form: AnswerForm? { read.withLock { $0 } }
 
+    /// Whether reading it would hold up an event loop: tensors in binary form are not read, only found.
+    package var isLong: Bool { min(headerLength ?? byteCount, byteCount) > TensorBody.longText }
+
+    /// Reads it now, on whichever thread this is: the walk finds it done.
+    package func readAhead() {
+        let result: Result<InferenceRequest, CallFailure>
+        do throws(CallFailure) {
+            result = .success(try decoded())
+        } catch {
+            result = .failure(error)
+        }
+        ahead.withLock { $0 = result }
+    }
+
     package func inferenceRequest() throws(CallFailure) -> InferenceRequest {
+        if let result = ahead.withLock({ $0.take() }) { return try result.get() }
+        return try decoded()
+    }
+
+    private func decoded() throws(CallFailure) -> InferenceRequest {
         let document = try InferenceDocument.decode(
             bytes, headerLength: headerLength, limits: limits)
         let form = document.form

@@ -125,6 +125,14 @@ package enum InferenceAnswer {
         return EncodedAnswer(pieces: pieces, headerLength: headerLength)
     }
 
+    /// Bytes of the tensors that are written as text.
+    package static func textBytes(of reply: InferenceReply, for form: AnswerForm) -> Int {
+        reply.outputs.reduce(0) { sum, output in
+            let wish = form.wish(for: output.name)
+            return wish.binary ?? form.binaryOutput ? sum : sum + output.bytes.readableBytes
+        }
+    }
+
     /// About how many characters the outputs take.
     private static func sizeHint(_ reply: InferenceReply, _ form: AnswerForm) -> Int {
         reply.outputs.reduce(0) { sum, output in

@@ -176,7 +176,7 @@ final class HTTPCaller {
 
 /// A caller with a token that may do everything an inference client does, and its end.
 func withCaller<Outcome>(
-    _ gateway: TestGateway, scope: String = "infer:* models:read models:write",
+    _ gateway: TestGateway, scope: String = "infer:* models:read models:admin",
     _ body: (HTTPCaller) async throws -> Outcome
 ) async throws -> Outcome {
     let caller = try HTTPCaller(gateway, token: try await gateway.token(scope: scope))
