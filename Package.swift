@@ -121,6 +121,10 @@ let package = Package(
         room("JSONDoor", ["Contract", "OpenInference", "Compression", nio, http, logging]),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
+        // What a fleet costs here and elsewhere: values and formulas; its price table is a readable file in the binary.
+        .target(
+            name: "Costs", dependencies: ["Contract", yaml],
+            resources: [.embedInCode("Resources/prices.yaml")], swiftSettings: strict),
         room(
             "Outside",
             [
@@ -165,7 +169,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Workshop", "Contract", "Issuer", "TLS", "SluiceClient",
+                "Gateway", "Workshop", "Contract", "Costs", "Issuer", "TLS", "Usage",
+                "SluiceClient",
                 "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
             ],
@@ -192,6 +197,7 @@ let package = Package(
         tests("JSONDoorTests", ["JSONDoor", "Contract", nio, http, embedded, logging]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
+        tests("CostsTests", ["Costs", "Contract"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
         tests(

@@ -189,6 +189,9 @@ package final class Fleet: Sendable {
         }
     }
 
+    /// The models that are awake, versions apart, with the bytes they hold, mapped ones too.
+    package var holdings: [(model: String, bytes: UInt64)] { loaders.treasury.holdings }
+
     /// What happened to the model's runs; inline runs are added when their turn ends.
     package func tally(of entry: ModelEntry) -> RunTally { known(entry)?.tally ?? RunTally() }
 
