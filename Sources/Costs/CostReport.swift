@@ -31,6 +31,12 @@ package struct Waiting: Sendable, Equatable {
     package var cold: Double
     /// Of the calls, those that are cold: 0...1.
     package var coldShare: Double
+
+    package init(warm: Double, cold: Double, coldShare: Double) {
+        self.warm = warm
+        self.cold = cold
+        self.coldShare = coldShare
+    }
 }
 
 /// What one alternative costs.
