@@ -44,8 +44,9 @@ bench: build     ## Throughput beside the bare limit in C; models that sleep and
 bench-fetch: build setup-test ## A model from an object store, beside curl with the same file
 	@Benchmarks/fetch
 
-bench-peers: build ## Throughput beside grpc-swift 2; the peer's first build takes ten minutes
-	@scripts/setup --bench
+bench-peers: build ## Beside FastAPI, MLServer, Flask and grpc-swift 2; the last one's first build takes ten minutes
+	@Benchmarks/peers/setup
+	@Benchmarks/peers/run
 	@Benchmarks/run-peers
 
 models:          ## Trains models/ again in a pinned Python environment

@@ -118,7 +118,17 @@ let package = Package(
         room("Catalogue", ["Contract", nio]),
         room("Shards", ["Contract", "Catalogue", "OnnxRuntime", nio, logging]),
         room("BinaryDoor", ["Contract", "Messages", "SluiceWire", nio, logging]),
-        room("JSONDoor", ["Contract", "OpenInference", "Compression", nio, http, logging]),
+        // What browsers load are readable files, carried in the binary.
+        .target(
+            name: "JSONDoor",
+            dependencies: ["Contract", "OpenInference", "Compression", nio, http, logging],
+            resources: [.embedInCode("Browser/sluice.js")]
+                + [
+                    "index.html", "console.css", "icon.svg", "app.js", "gateway.js", "dom.js",
+                    "words.js", "models.js", "try.js", "tensors.js", "snippets.js", "charts.js",
+                    "clients.js",
+                ].map { .embedInCode("Console/Page/\($0)") },
+            swiftSettings: strict),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
         // What a fleet costs here and elsewhere: values and formulas; its price table is a readable file in the binary.
@@ -194,7 +204,12 @@ let package = Package(
             ["Shards", "Catalogue", "OnnxRuntime", "Outside", "Contract", nio, posix, embedded]),
         tests(
             "BinaryDoorTests", ["BinaryDoor", "Messages", "SluiceWire", "Contract", nio, embedded]),
-        tests("JSONDoorTests", ["JSONDoor", "Contract", nio, http, embedded, logging]),
+        tests(
+            "JSONDoorTests",
+            [
+                "JSONDoor", "Compression", "OpenInference", "Contract", nio, http, embedded,
+                logging,
+            ]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("CostsTests", ["Costs", "Contract"]),

@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SLUICE = ROOT / ".build/release/sluice"
+# Another build: SLUICE=.build/debug/sluice, from the root.
+SLUICE = ROOT / os.environ.get("SLUICE", ".build/release/sluice")
 FIXTURES = ROOT / "Tests/Fixtures/models"
 
 

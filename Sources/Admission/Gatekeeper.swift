@@ -178,26 +178,7 @@ package final class Gatekeeper: Sendable {
         _ credential: Credential, method: Method, model: String, counted: String = "",
         bytes: Int = 0, wish: Priority = .interactive, now: Instant
     ) throws(CallFailure) -> Pass {
-        if let validUntil = credential.validUntil, now >= validUntil {
-            throw CallFailure(
-                .unauthenticated, .tokenExpired, "the token has expired", notStarted: true)
-        }
-        let plan: String
-        switch credential.grants.judge(method, model: model) {
-        case .allowed(_, let named): plan = named
-        case .hidden(let rule):
-            var failure = unknownModel(model)
-            failure.rule = rule
-            throw failure
-        case .missing(let scope):
-            let what =
-                scope.isEmpty
-                ? "this gateway's policy has no rule for this caller"
-                : "the token lacks the scope \(scope)"
-            throw CallFailure(
-                .permissionDenied, .scopeMissing, what, notStarted: true,
-                rule: credential.grants.scene)
-        }
+        let plan = try judge(credential, method: method, model: model, now: now)
         guard house.take() else {
             throw Self.tooManyCalls(limits.calls, "in all", "calls")
         }
@@ -213,6 +194,33 @@ package final class Gatekeeper: Sendable {
             credential.account.giveBack()
             house.giveBack()
             throw error
+        }
+    }
+
+    /// The part of ``admit(_:method:model:counted:bytes:wish:now:)`` that takes nothing: who asks, and for what. Returns the
+    /// plan's name.
+    @discardableResult
+    package func judge(
+        _ credential: Credential, method: Method, model: String, now: Instant
+    ) throws(CallFailure) -> String {
+        if let validUntil = credential.validUntil, now >= validUntil {
+            throw CallFailure(
+                .unauthenticated, .tokenExpired, "the token has expired", notStarted: true)
+        }
+        switch credential.grants.judge(method, model: model) {
+        case .allowed(_, let plan): return plan
+        case .hidden(let rule):
+            var failure = unknownModel(model)
+            failure.rule = rule
+            throw failure
+        case .missing(let scope):
+            let what =
+                scope.isEmpty
+                ? "this gateway's policy has no rule for this caller"
+                : "the token lacks the scope \(scope)"
+            throw CallFailure(
+                .permissionDenied, .scopeMissing, what, notStarted: true,
+                rule: credential.grants.scene)
         }
     }
 

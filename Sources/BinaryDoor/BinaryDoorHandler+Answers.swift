@@ -115,7 +115,7 @@ extension BinaryDoorHandler {
     ) {
         let header = ReplyHeader(
             status: failure.map { StatusMessage($0.shortened(to: Self.textBytes)) },
-            metadata: allowance.map(RateLimitFields.entries) ?? [], timing: timing.onWire)
+            metadata: Self.metadata(allowance), timing: timing.onWire)
         guard outbound.hasLane(call) else {
             Self.write(header, call: call, into: &outbound.ready)
             return
@@ -123,6 +123,11 @@ extension BinaryDoorHandler {
         var frame = ByteBuffer()
         Self.write(header, call: call, into: &frame)
         outbound.append(frame, call: call)
+    }
+
+    /// What the plan has left.
+    private static func metadata(_ allowance: Allowance?) -> [MetadataEntry] {
+        allowance?.fields.map { MetadataEntry(key: $0.name, value: $0.value) } ?? []
     }
 
     private static func write(_ header: ReplyHeader, call: UInt32, into buffer: inout ByteBuffer) {
@@ -139,7 +144,7 @@ extension BinaryDoorHandler {
     ) {
         let bytes = AnswerEncoder.byteCount(of: answer)
         let header = ReplyHeader(
-            metadata: allowance.map(RateLimitFields.entries) ?? [], timing: timing?.onWire)
+            metadata: Self.metadata(allowance), timing: timing?.onWire)
         // A reply that succeeded has a header of a few dozen bytes, with a plan's fields of two hundred.
         guard bytes <= partBytesMax - 512 else {
             queue(AnswerEncoder.pieces(of: answer), bytes, header, call, ends: ends)

@@ -37,7 +37,12 @@ extension ModelEntry {
         if !request.version.isEmpty, request.version != version, request.version != asked {
             throw otherVersion(request.version)
         }
-        let inputs = isInOrder(request.inputs) ? request.inputs : try ordered(request.inputs)
+        let inputs: [Tensor]
+        if let bytes = request.rawInput {
+            inputs = [try rawInput(bytes)]
+        } else {
+            inputs = isInOrder(request.inputs) ? request.inputs : try ordered(request.inputs)
+        }
         var byteCount = 0
         for index in inputs.indices { byteCount += try check(inputs, index) }
         if let rows = limits.batch { try checkBatch(inputs, most: rows) }
@@ -206,7 +211,7 @@ extension ModelEntry {
             "input", tensor.name, "shape \(tensor.shape) does not fit \(declared): \(why)")
     }
 
-    private func failure(_ kind: String, _ tensor: String, _ what: String) -> CallFailure {
+    func failure(_ kind: String, _ tensor: String, _ what: String) -> CallFailure {
         CallFailure(
             .invalidArgument, .badTensor,
             "model '\(name)' \(kind) \(Wording.quoted(tensor)): \(what)", notStarted: true)

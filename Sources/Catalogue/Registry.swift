@@ -119,7 +119,8 @@ extension Registry {
         let (family, book) = shelf.withLock { ($0.families[name], $0.books[name]) }
         var metadata = ModelMetadata(
             name: entry.name, versions: family?.entries.map(\.version) ?? [entry.version],
-            platform: ModelEntry.platform, signature: entry.signature)
+            platform: ModelEntry.platform, signature: entry.signature,
+            batchMax: entry.limits.batch)
         metadata.aliases[AliasName.latest] = family?.latest.version
         for (alias, target) in book?.aliases ?? [:] {
             metadata.aliases[alias.text] = String(target.version)

@@ -1,5 +1,7 @@
 // A call and its answer, the same for every door.
 
+package import NIOCore
+
 /// What the caller asks for; the numbers are `CallHeader.method` on the wire.
 package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case infer = 1
@@ -112,6 +114,13 @@ package struct InferenceRequest: Sendable, Equatable {
     package var inputs: [Tensor]
     /// The outputs asked for, in the caller's order; empty means all.
     package var outputs: [String]
+    /// The bytes of the model's one input, which the signature names and shapes (OIP 4.1, raw requests); then there are no
+    /// `inputs`.
+    package var rawInput: ByteBuffer?
+    /// A deadline of the message's own, from the call's arrival (OIP 4.5, `timeout`); it can only shorten the call's.
+    package var timeout: Nanoseconds?
+    /// The message's own wish (OIP 4.5, `priority`); it can only make the call less urgent.
+    package var priority = Priority.interactive
 
     package init(
         model: String, version: String, id: String, inputs: [Tensor], outputs: [String]
@@ -146,11 +155,14 @@ package struct ModelMetadata: Sendable, Equatable {
     package var signature: Signature
     /// The version behind each name that stands for one, `latest` among them.
     package var aliases: [String: String]
+    /// The most rows of one call (its manifest, `limits.batch`); nil: any number.
+    package var batchMax: Int?
 
     package init(
         name: String, versions: [String], platform: String, signature: Signature,
-        aliases: [String: String] = [:]
+        aliases: [String: String] = [:], batchMax: Int? = nil
     ) {
+        self.batchMax = batchMax
         self.aliases = aliases
         self.name = name
         self.versions = versions

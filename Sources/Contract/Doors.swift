@@ -30,6 +30,9 @@ package protocol CallerSession: AnyObject {
     /// the token is still valid for (nil: unknown), or why it was refused. Calls begun meanwhile wait.
     func authenticate(
         _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void)
+    /// Why a call would be refused for who asks or for the model it names, before its body is there; nil: not for that.
+    /// Takes nothing from the caller's plan. The call itself is judged again when it begins.
+    func objection(to method: Method, model: String, version: String) -> CallFailure?
     /// Starts a call. Returns nil when it has already been finished.
     func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)?
     /// Everything that arrived together has been begun: batched work may be handed on. A door calls this at the
@@ -37,6 +40,12 @@ package protocol CallerSession: AnyObject {
     func turnEnded()
     /// The connection has gone; its calls have been cancelled one by one before.
     func close()
+}
+
+extension CallerSession {
+    package func objection(to method: Method, model: String, version: String) -> CallFailure? {
+        nil
+    }
 }
 
 /// What the walk offers to doors.

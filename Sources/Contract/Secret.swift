@@ -22,6 +22,14 @@ package struct Secret: Sendable {
         for index in bytes.indices { difference |= bytes[index] ^ other.bytes[index] }
         return difference == 0
     }
+
+    /// The same for bytes that were received, without a copy of them.
+    package func matches(_ other: Substring.UTF8View) -> Bool {
+        guard bytes.count == other.count else { return false }
+        var difference: UInt8 = 0
+        for (mine, theirs) in zip(bytes, other) { difference |= mine ^ theirs }
+        return difference == 0
+    }
 }
 
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {

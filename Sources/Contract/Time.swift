@@ -8,6 +8,9 @@ package struct Instant: Sendable, Hashable, Comparable {
 
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// Never.
+    package static let max = Instant(nanoseconds: .max)
+
     /// Reads the clock. For doors, the shards' threads and the house; never for a room's logic.
     package static func now() -> Instant {
         Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)

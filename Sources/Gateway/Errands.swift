@@ -58,6 +58,7 @@ extension Journey {
         }
     }
 
+    /// What both doors have; the bridge adds what is HTTP's alone.
     static let serverMetadata = ServerMetadata(
         name: "sluice", version: Version.text, extensions: ["model_repository", "statistics"])
 

@@ -77,7 +77,11 @@ package final class House: Sendable {
                 doors: HouseDoors(
                     walk: rooms.walk,
                     front: .callers(
-                        settings, desk: rooms.walk, authorization: rooms.authorization,
+                        settings, desk: rooms.walk,
+                        conditions: FleetConditions(
+                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
+                        authorization: rooms.authorization,
+                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
                         logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
@@ -149,6 +153,7 @@ struct Rooms: Sendable {
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
+    let guide: ModelGuideBook
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
@@ -234,7 +239,7 @@ struct Rooms: Sendable {
             issuers: issuers,
             authorization: .open(
                 settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
-            group: group)
+            guide: ModelGuideBook(registry: registry, repository: source.repository), group: group)
     }
 
     private static func engine(

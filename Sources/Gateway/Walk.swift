@@ -76,12 +76,36 @@ final class Visit: CallerSession {
     func authenticate(
         _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void
     ) {
+        let now = Instant.now()
+        // HTTP shows the token with every request: the one that is known already is not looked up again.
+        if let token, let known = self.token, let credential, known.matches(token),
+            walk.gatekeeper.isFresh(credential, now: now), now < credential.validUntil ?? .max
+        {
+            return done(.success(credential.validFor(now: now)))
+        }
         self.token = token
         credential = nil
-        let now = Instant.now()
         _ = identify(token, isOwn: true, now: now, deadline: now + .seconds(60)) { result in
             if case .failure(let failure) = result { self.noteRefusal(failure, of: "hello") }
             done(result.map { $0.validFor(now: .now()) })
+        }
+    }
+
+    func objection(to method: Method, model: String, version: String) -> CallFailure? {
+        guard let credential else { return nil }
+        do throws(CallFailure) {
+            try walk.gatekeeper.judge(credential, method: method, model: model, now: .now())
+        } catch {
+            noteRefusal(
+                error, of: method.auditName, object: model, identity: credential.identity)
+            return error
+        }
+        guard method == .infer || method == .inferStream else { return nil }
+        do throws(CallFailure) {
+            _ = try recent.select(name: model, version: version, from: walk.registry)
+            return nil
+        } catch {
+            return error
         }
     }
 
@@ -113,7 +137,12 @@ final class Visit: CallerSession {
             token, peer: peer, need: need, now: now, deadline: deadline, on: eventLoop
         ) { result in
             let (visit, done) = later.value
-            if isOwn, case .success(let credential) = result { visit.credential = credential }
+            // Another token may have been shown meanwhile.
+            if isOwn, case .success(let credential) = result, let token, let own = visit.token,
+                own.matches(token)
+            {
+                visit.credential = credential
+            }
             done(result)
         }
         switch recognition {
@@ -200,16 +229,27 @@ final class Journey: CallHandle, RunDelegate {
             }
             let entry = try visit.recent.select(
                 name: call.model, version: call.version, from: walk.registry)
-            let prepared = try entry.prepare(
-                try call.body.inferenceRequest(), asked: call.version)
+            let request = try call.body.inferenceRequest()
+            let prepared = try entry.prepare(request, asked: call.version)
             self.prepared = prepared
             ticket = visit.desk.submit(
-                prepared, deadline: call.deadline, now: call.arrived,
-                wantsProgress: call.wantsProgress, share: pass?.share ?? .house, delegate: self)
+                prepared, deadline: deadline(request), now: call.arrived,
+                wantsProgress: call.wantsProgress, share: share(request), delegate: self)
         } catch {
             if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
         }
+    }
+
+    /// The message may be in more of a hurry than the call, never in less.
+    private func deadline(_ request: InferenceRequest) -> Instant {
+        request.timeout.map { min(call.deadline, call.arrived + $0) } ?? call.deadline
+    }
+
+    private func share(_ request: InferenceRequest) -> Share {
+        var share = pass?.share ?? .house
+        if request.priority == .batch { share.priority = .batch }
+        return share
     }
 
     func runProgress(_ progress: Progress) { exchange.progress(progress) }

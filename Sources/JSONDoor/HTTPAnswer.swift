@@ -15,6 +15,8 @@ package struct HTTPAnswer: Sendable {
     /// Names in lower case; values of our own making, never what a request said.
     package var fields: [(name: String, value: String)]
     package var body: ByteBuffer
+    /// More of the body, behind `body`: large tensors, which are not copied.
+    package var pieces: [ByteBuffer] = []
     /// Nothing more is read from this connection.
     package var closes = false
 
@@ -47,6 +49,9 @@ package struct HTTPAnswer: Sendable {
         if !reason.isEmpty { text += ",\"reason\":" + JSONText.quoted(reason) }
         return HTTPAnswer(status: status, text: text + "}\n")
     }
+
+    /// Bytes of the whole body.
+    package var byteCount: Int { pieces.reduce(body.readableBytes) { $0 + $1.readableBytes } }
 
     /// The same answer, after which the connection ends.
     package var last: HTTPAnswer {

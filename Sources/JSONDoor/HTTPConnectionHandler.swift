@@ -22,14 +22,25 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     /// Parts of requests that came before the present one was answered.
     var pending = CircularBuffer<HTTPServerRequestPart>()
     var request: HTTPRequest?
-    var route: Route?
-    var body = BodyKind.none
+    var place: PlacedRoute?
     var expectsContinue = false
     var isHead = false
+    /// Of the page that asks, when it may read the answer.
+    var origin: String?
+    /// The last token that was judged active, so that the next request's is compared and not copied.
+    var shown: Secret?
+    var date = ""
+    var dateUntil = Instant(nanoseconds: 0)
     var exchange: HTTPExchange?
     var requests: UInt64 = 0
     var local = ""
-    var out = ByteBuffer()
+    var out = Outlet()
+    /// Of an answer that is being streamed.
+    var streamed: Streamed?
+    /// A call may have been begun since the walk was told that a turn is over.
+    var turnIsOpen = false
+    var isWriting = false
+    var isClosing = false
     var now = Instant(nanoseconds: 0)
     var isReading = false
     var isReadHeld = false
@@ -86,25 +97,32 @@ extension HTTPConnectionHandler {
         }
         now = clock(context)
         switch command {
-        case .drain: if machine.drain() { context.close(promise: nil) }
-        case .stop:
-            if let exchange {
-                exchange.abandon()
-                respond(
-                    .failure(
-                        CallFailure(.unavailable, .stopping, "the gateway is stopping")
-                    ).last)
-            } else {
-                machine.close()
-                context.close(promise: nil)
-            }
-            settle()
+        case .drain:
+            _ = machine.drain()
+            if streamed != nil { exchange?.onFarewell?(.draining) }
+        case .stop: stop()
         }
+        settle()
         promise?.succeed()
     }
 
+    /// The last moment to answer anything.
+    private func stop() {
+        guard let exchange else { return machine.close() }
+        guard streamed != nil else {
+            exchange.abandon()
+            return respond(
+                .failure(CallFailure(.unavailable, .stopping, "the gateway is stopping")).last)
+        }
+        exchange.onFarewell?(.stopping)
+        guard exchange === self.exchange else { return machine.close() }
+        exchange.cancel()
+        finishStream(isWhole: false)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let fault = error as? HTTPParserError else {
+        // A caller that leaves within a request is no parser's business: nobody is there to be answered.
+        guard let fault = error as? HTTPParserError, fault != .invalidEOFState else {
             front.logger.debug(
                 "connection broke",
                 metadata: ["connection.id": "\(connection)", "error": "\(error)"])
@@ -138,13 +156,20 @@ extension HTTPConnectionHandler {
     }
 
     /// The peer is gone, or will not be listened to any more.
-    private func depart() {
+    func depart() {
         machine.close()
         timer?.cancel()
         timer = nil
         pending.removeAll()
+        if request != nil {
+            if let context { now = clock(context) }
+            noteAnswer(status: 499)
+        }
         request = nil
-        out = ByteBuffer()
+        place = nil
+        shown = nil
+        out.drop()
+        streamed = nil
         let exchange = exchange
         self.exchange = nil
         exchange?.cancel()
@@ -176,17 +201,19 @@ extension HTTPConnectionHandler {
         guard machine.phase != .ending else { return }
         isReading = true
         let part = unwrapInboundIn(data)
-        guard machine.isBusy || !pending.isEmpty else { return take(part) }
+        guard mustWait || !pending.isEmpty else { return take(part) }
         guard pending.count < front.limits.partsWaiting else { return machine.makeLast() }
         pending.append(part)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        session?.turnEnded()
         isReading = false
         settle()
         context.fireChannelReadComplete()
     }
+
+    /// True while what arrives has to wait: for an answer, or until answers have gone out.
+    private var mustWait: Bool { machine.isBusy || out.byteCount > Outlet.sliceBytes }
 
     /// Reading goes on while a request is answered, so that a caller's leaving is seen, until it brings another request.
     func read(context: ChannelHandlerContext) {
@@ -210,7 +237,16 @@ extension HTTPConnectionHandler {
 
     private func append(_ bytes: ByteBuffer) {
         guard machine.phase == .receiving else { return }
-        guard machine.body(bytes.readableBytes) else { return refuse(tooLarge(route)) }
+        guard machine.body(bytes.readableBytes) else { return refuse(tooLarge(place?.route)) }
+        guard let held = request?.body.readableBytes, held > 0 else {
+            // Most bodies come in one piece, which is not copied.
+            request?.body = bytes
+            return
+        }
+        // Room for all of it once a part has come: before, anybody could announce anything.
+        if case .length(let count)? = request?.announced, held >= count / 16 {
+            request?.body.reserveCapacity(count)
+        }
         request?.body.writeImmutableBuffer(bytes)
     }
 
@@ -218,26 +254,21 @@ extension HTTPConnectionHandler {
     func pump() {
         guard !isPumping else { return }
         isPumping = true
-        while !machine.isBusy, machine.phase != .ending, let part = pending.popFirst() {
+        while !mustWait, machine.phase != .ending, let part = pending.popFirst() {
             take(part)
         }
         isPumping = false
     }
 
-    /// After every event: what is written goes out, reading is taken up again, the timer is set.
+    /// After every event: what is written goes out, what waited takes its turn, reading is taken up again, the timer is set.
     func settle() {
-        guard let context, !isReading else { return }
-        if out.readableBytes > 0 {
-            let bytes = out
-            out = ByteBuffer()
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-        }
-        if machine.phase == .ending {
-            timer?.cancel()
-            timer = nil
-            context.close(promise: nil)
-            return
-        }
+        guard let context, !isReading, !isWriting else { return }
+        repeat {
+            endTurn()
+            writeOut(context)
+            if !pending.isEmpty { pump() }
+        } while turnIsOpen || (!out.isEmpty && context.channel.isWritable)
+        if machine.phase == .ending { return finish(context) }
         if isReadHeld, !machine.isBusy || pending.isEmpty {
             isReadHeld = false
             context.read()
@@ -245,8 +276,15 @@ extension HTTPConnectionHandler {
         armTimer()
     }
 
+    /// All calls that came together have been begun.
+    private func endTurn() {
+        guard turnIsOpen else { return }
+        turnIsOpen = false
+        session?.turnEnded()
+    }
+
     /// Sets the one timer, unless it comes early enough already: it asks again when it comes.
-    private func armTimer() {
+    func armTimer() {
         guard let context, let due = machine.nextDue else { return }
         if timer != nil, let timerDue, timerDue <= due { return }
         timer?.cancel()
@@ -265,6 +303,7 @@ extension HTTPConnectionHandler {
         now = clock(context)
         switch machine.tick(at: now) {
         case .nothing, .idle: break
+        case .unread: return cutOff()
         case .slow(let message): respond(HTTPAnswer.error(.requestTimeout, message).last)
         }
         settle()

@@ -1,18 +1,21 @@
 // The Date field (RFC 9110 section 5.6.7), written once a second for all connections.
 
+import Contract
 private import Foundation
 private import Synchronization
 
 package enum HTTPDate {
     private static let written = Mutex((second: -1, text: ""))
 
-    /// The system's clock, now.
-    static var now: String {
-        let second = Int(Date().timeIntervalSince1970)
-        return written.withLock { written in
+    /// The system's clock, now, and for how long it stays so: a connection asks again no sooner.
+    static var now: (text: String, valid: Nanoseconds) {
+        let time = Date().timeIntervalSince1970
+        let second = Int(time)
+        let line = written.withLock { written in
             if written.second != second { written = (second, text(second)) }
             return written.text
         }
+        return (line, .milliseconds(UInt64(max(0, min(1, Double(second) + 1 - time)) * 1_000)))
     }
 
     /// For example `Sun, 06 Nov 1994 08:49:37 GMT`, of seconds since 1970, not before.

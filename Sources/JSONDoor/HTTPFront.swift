@@ -11,11 +11,18 @@ package struct HTTPFront: Sendable {
     package var limits: HTTPLimits
     /// Judges tokens; nil: no route of this port asks for one.
     package var desk: (any FrontDesk)?
+    /// Whose pages may read the answers.
+    package var origins: CrossOrigin
+    /// Browsers are told to come by TLS only; never for localhost, where every port would be meant.
+    package var isStrict: Bool
     package var logger: Logger
 
     package init(
-        routes: RouteTable, limits: HTTPLimits, desk: (any FrontDesk)? = nil, logger: Logger
+        routes: RouteTable, limits: HTTPLimits, desk: (any FrontDesk)? = nil,
+        origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false, logger: Logger
     ) {
+        self.origins = origins
+        self.isStrict = isStrict
         self.routes = routes
         self.limits = limits
         self.desk = desk

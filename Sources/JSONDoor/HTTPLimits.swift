@@ -13,6 +13,10 @@ package struct HTTPLimits: Sendable, Equatable {
     package var bodyTime = Nanoseconds.seconds(60)
     /// Between an answer and the next request, and before the first.
     package var idleTime = Nanoseconds.seconds(75)
+    /// Between two moments in which a caller takes some of what was written for it: 256 KiB, or the rest.
+    package var writeTime = Nanoseconds.seconds(30)
+    /// Bytes of a streamed answer that may wait for a caller who reads too slowly; one more piece may come on top.
+    package var streamBytes = 1 << 20
     /// Parts (heads, pieces of bodies, ends) of pipelined requests that wait for their turn. More than one read of the
     /// socket cannot bring, so that only thousands of empty requests reach it.
     package var partsWaiting = 4_096

@@ -26,17 +26,17 @@ struct HTTPRefusal: Error, Equatable {
 enum HeadCheck {
     /// - Parameter serverName: the name of SNI, or empty.
     static func check(
-        _ head: HTTPRequestHead, serverName: String
+        _ head: HTTPRequestHead, _ places: FieldPlaces, serverName: String
     ) throws(HTTPRefusal) -> CheckedHead {
         guard head.version == .http1_1 || head.version == .http1_0 else {
             throw HTTPRefusal(
                 status: .httpVersionNotSupported, message: "HTTP/1.1 and HTTP/1.0 are spoken here",
                 closes: true)
         }
-        let body = try bodyKind(head)
+        let body = try bodyKind(head, places)
         let target = try target(head)
-        let host = try host(head, authority: target.authority)
-        if !serverName.isEmpty, !host.isEmpty,
+        let host = try host(head, places, authority: target.authority)
+        if !serverName.isEmpty, !host.isEmpty, host != serverName, name(of: host) != serverName,
             name(of: host).lowercased() != serverName.lowercased()
         {
             throw HTTPRefusal(
@@ -54,31 +54,31 @@ enum HeadCheck {
         }
         return CheckedHead(
             path: target.path, query: target.query, host: host, body: body,
-            expectsContinue: try expectation(head),
+            expectsContinue: try expectation(head, places),
             // The parser stops behind a request to upgrade or connect: whatever follows is not HTTP to it.
-            isLast: !head.isKeepAlive || head.headers.contains(name: "upgrade")
+            isLast: !head.isKeepAlive || places.count(.upgrade) > 0
                 || head.method == .CONNECT)
     }
 
     /// RFC 9112 section 6: one way to say how long a body is.
-    private static func bodyKind(_ head: HTTPRequestHead) throws(HTTPRefusal) -> BodyKind {
-        let codings = head.headers["transfer-encoding"]
-        let lengths = head.headers["content-length"]
-        if !codings.isEmpty {
-            guard lengths.isEmpty, head.version == .http1_1 else {
+    private static func bodyKind(
+        _ head: HTTPRequestHead, _ places: FieldPlaces
+    ) throws(HTTPRefusal) -> BodyKind {
+        if let coding = places.value(.transferEncoding, in: head.headers) {
+            guard places.count(.contentLength) == 0, head.version == .http1_1 else {
                 throw HTTPRefusal(
                     status: .badRequest, message: "Transfer-Encoding beside another length",
                     closes: true)
             }
-            guard codings.count == 1, codings[0].lowercased() == "chunked" else {
+            guard places.count(.transferEncoding) == 1, coding.lowercased() == "chunked" else {
                 throw HTTPRefusal(
                     status: .notImplemented, message: "the one transfer coding here is chunked",
                     closes: true)
             }
             return .chunked
         }
-        guard let text = lengths.first else { return .none }
-        guard lengths.count == 1, text.utf8.count <= 18,
+        guard let text = places.value(.contentLength, in: head.headers) else { return .none }
+        guard places.count(.contentLength) == 1, text.utf8.count <= 18,
             text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(text)
         else {
             throw HTTPRefusal(
@@ -93,48 +93,62 @@ enum HeadCheck {
     ) throws(HTTPRefusal) -> (authority: String?, path: String, query: String?) {
         var rest = Substring(head.uri)
         var authority: String?
-        for scheme in ["https://", "http://"] where rest.lowercased().hasPrefix(scheme) {
-            rest = rest.dropFirst(scheme.count)
-            let found = rest.prefix { $0 != "/" && $0 != "?" }
-            authority = String(found)
-            rest = rest.dropFirst(found.count)
-            if !rest.hasPrefix("/") { rest = "/" + rest }
-            break
+        if rest.utf8.first != stroke {
+            for scheme in ["https://", "http://"]
+            where rest.prefix(scheme.count).lowercased() == scheme {
+                rest = rest.dropFirst(scheme.count)
+                let found = rest.prefix { $0 != "/" && $0 != "?" }
+                authority = String(found)
+                rest = rest.dropFirst(found.count)
+                if rest.utf8.first != stroke { rest = "/" + rest }
+                break
+            }
         }
-        guard rest.hasPrefix("/") || rest == "*", rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-        else {
+        guard rest.utf8.first == stroke || rest == "*" else {
             throw HTTPRefusal(
                 status: .badRequest, message: "the target must begin with /", closes: true)
         }
-        let path = rest.prefix { $0 != "?" && $0 != "#" }
-        let behind = rest.dropFirst(path.count)
-        guard !behind.contains("#") else {
-            throw HTTPRefusal(
-                status: .badRequest, message: "a target has no fragment", closes: true)
+        var question: Substring.Index?
+        for place in rest.utf8.indices {
+            switch rest.utf8[place] {
+            case UInt8(ascii: "#"):
+                throw HTTPRefusal(
+                    status: .badRequest, message: "a target has no fragment", closes: true)
+            case UInt8(ascii: "?"): if question == nil { question = place }
+            case 0x21..<0x7F: break
+            default:
+                throw HTTPRefusal(
+                    status: .badRequest, message: "the target must be written in ASCII",
+                    closes: true)
+            }
         }
-        return (authority, String(path), behind.isEmpty ? nil : String(behind.dropFirst()))
+        guard let question else { return (authority, String(rest), nil) }
+        return (authority, String(rest[..<question]), String(rest[question...].dropFirst()))
     }
+
+    private static let stroke = UInt8(ascii: "/")
 
     /// RFC 9112 section 3.2: exactly one, the same as in an absolute target.
     private static func host(
-        _ head: HTTPRequestHead, authority: String?
+        _ head: HTTPRequestHead, _ places: FieldPlaces, authority: String?
     ) throws(HTTPRefusal) -> String {
-        let fields = head.headers["host"]
-        guard fields.count == 1 || (fields.isEmpty && head.version == .http1_0) else {
+        let count = places.count(.host)
+        guard count == 1 || (count == 0 && head.version == .http1_0) else {
             throw HTTPRefusal(
                 status: .badRequest, message: "one Host field is needed", closes: true)
         }
-        let host = fields.first ?? authority ?? ""
+        let host = places.value(.host, in: head.headers) ?? authority ?? ""
         guard isHost(host), authority == nil || authority?.lowercased() == host.lowercased() else {
             throw HTTPRefusal(status: .badRequest, message: "Host is not right", closes: true)
         }
         return host
     }
 
-    private static func expectation(_ head: HTTPRequestHead) throws(HTTPRefusal) -> Bool {
-        let fields = head.headers["expect"]
-        guard let expectation = fields.first else { return false }
-        guard fields.count == 1, expectation.lowercased() == "100-continue" else {
+    private static func expectation(
+        _ head: HTTPRequestHead, _ places: FieldPlaces
+    ) throws(HTTPRefusal) -> Bool {
+        guard let expectation = places.value(.expect, in: head.headers) else { return false }
+        guard places.count(.expect) == 1, expectation.lowercased() == "100-continue" else {
             throw HTTPRefusal(
                 status: .expectationFailed, message: "the one expectation here is 100-continue",
                 closes: true)
@@ -158,10 +172,13 @@ enum HeadCheck {
             else { return false }
             rest = rest[rest.index(after: end)...]
         } else {
-            rest = rest.drop { character in
-                character.isASCII
-                    && (character.isLetter || character.isNumber || "-._".contains(character))
-            }
+            rest = Substring(
+                rest.utf8.drop { byte in
+                    isHexadecimal(byte)
+                        || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+                        || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+                        || byte == UInt8(ascii: "_")
+                })
         }
         if rest.isEmpty { return true }
         let port = rest.dropFirst()
@@ -178,11 +195,19 @@ enum HeadCheck {
         }
     }
 
+    /// `localhost`, or a name below it.
+    static func isLocal(_ host: String) -> Bool {
+        let name = name(of: host).lowercased()
+        return name == "localhost" || name.hasSuffix(".localhost")
+    }
+
     /// The host without its port and without a last dot.
     static func name(of host: String) -> Substring {
+        let bytes = host.utf8
         let name =
-            host.hasPrefix("[")
-            ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
+            bytes.first == UInt8(ascii: "[")
+            ? Substring(bytes.prefix { $0 != UInt8(ascii: "]") }).dropFirst()
+            : Substring(bytes.prefix { $0 != UInt8(ascii: ":") })
         return name.hasSuffix(".") ? name.dropLast() : name
     }
 }

@@ -11,9 +11,11 @@ struct RequestMachine {
         case judging
         /// The body is coming. Exits: `answering` at its end or by a refusal, `ending`.
         case receiving
-        /// A resource works, or a refusal is being written. Exits: `waiting`, `ending`.
+        /// A resource works, or a refusal is being written. Exits: `streaming`, `waiting`, `ending`.
         case answering
-        /// Nothing more is read. No exit.
+        /// The head of an answer is written and its pieces follow as they come. Exits: `waiting`, `ending`.
+        case streaming
+        /// Nothing more is read; what is written still goes out. No exit.
         case ending
     }
 
@@ -24,14 +26,20 @@ struct RequestMachine {
         case idle
         /// A head or a body that was begun is not whole: 408.
         case slow(String)
+        /// The caller does not take what was written for it: the connection is closed, its call cancelled.
+        case unread
     }
 
     private(set) var phase = Phase.waiting
     /// Bytes of the body so far.
     private(set) var bodyCount = 0
     private(set) var isDraining = false
+    /// More is written than the caller has taken: nothing new is begun for it.
+    private(set) var isBlocked = false
     /// When the present phase has lasted too long; nil while a resource works, which has deadlines of its own.
-    private(set) var nextDue: Instant?
+    private var phaseDue: Instant?
+    /// When the caller must have taken some of what waits for it; nil when nothing does.
+    private var writeDue: Instant?
     private let limits: HTTPLimits
     private var bodyMax = 0
     private var headHasBegun = false
@@ -42,24 +50,36 @@ struct RequestMachine {
 
     init(limits: HTTPLimits, at now: Instant) {
         self.limits = limits
-        nextDue = now + limits.idleTime
+        phaseDue = now + limits.idleTime
     }
 
     /// True while what arrives has to wait for an answer.
-    var isBusy: Bool { phase == .answering || phase == .judging }
+    var isBusy: Bool {
+        switch phase {
+        case .judging, .answering, .streaming: true
+        case .waiting: isBlocked
+        case .receiving, .ending: false
+        }
+    }
+
+    /// When ``tick(at:)`` has something to say.
+    var nextDue: Instant? {
+        guard let writeDue else { return phaseDue }
+        return phaseDue.map { min($0, writeDue) } ?? writeDue
+    }
 
     /// Bytes came, whatever they will turn out to be.
     mutating func bytesArrived(at now: Instant) {
         guard phase == .waiting, !headHasBegun else { return }
         headHasBegun = true
-        nextDue = now + limits.headTime
+        phaseDue = now + limits.headTime
     }
 
     mutating func head(isLast: Bool, hasBody: Bool) {
         guard phase == .waiting else { return }
         headHasBegun = false
         phase = .judging
-        nextDue = nil
+        phaseDue = nil
         bodyCount = 0
         self.isLast = isLast
         hasUnread = hasBody
@@ -70,7 +90,7 @@ struct RequestMachine {
         guard phase == .judging else { return }
         phase = .receiving
         self.bodyMax = bodyMax
-        nextDue = now + time
+        phaseDue = now + time
     }
 
     /// False when the body is larger than it may be.
@@ -85,7 +105,7 @@ struct RequestMachine {
         guard phase == .receiving else { return }
         phase = .answering
         hasUnread = false
-        nextDue = nil
+        phaseDue = nil
     }
 
     /// An answer before the request's end: what of it is not read yet cannot be told from a next request without reading it,
@@ -93,7 +113,31 @@ struct RequestMachine {
     mutating func refuse() {
         guard phase != .ending else { return }
         phase = .answering
-        nextDue = nil
+        phaseDue = nil
+    }
+
+    /// The answer's head is written and nobody knows yet how long the rest takes.
+    ///
+    /// - Parameter untilClose: its end is told by the connection's end (HTTP/1.0).
+    mutating func stream(untilClose: Bool) {
+        guard phase == .answering else { return }
+        phase = .streaming
+        isLast = isLast || untilClose
+    }
+
+    /// Some bytes went out, and others have to wait for the caller.
+    mutating func blocked(at now: Instant) {
+        isBlocked = true
+        writeDue = now + limits.writeTime
+    }
+
+    /// The caller has taken what was written, or most of it.
+    mutating func flowed(at now: Instant) {
+        guard isBlocked else { return }
+        isBlocked = false
+        writeDue = nil
+        // Who has just been reading is not idle.
+        if phase == .waiting, !headHasBegun { phaseDue = now + limits.idleTime }
     }
 
     /// No other request is read, whatever the present one says.
@@ -114,7 +158,7 @@ struct RequestMachine {
         }
         phase = .waiting
         headHasBegun = false
-        nextDue = now + limits.idleTime
+        phaseDue = now + limits.idleTime
         return false
     }
 
@@ -129,8 +173,17 @@ struct RequestMachine {
     mutating func close() { finish() }
 
     mutating func tick(at now: Instant) -> Lapse {
-        guard let due = nextDue, due <= now else { return .nothing }
+        if let due = writeDue, due <= now {
+            finish()
+            writeDue = nil
+            return .unread
+        }
+        guard let due = phaseDue, due <= now else { return .nothing }
         switch phase {
+        case .waiting where isBlocked:
+            // Set again when the caller has read.
+            phaseDue = nil
+            return .nothing
         case .waiting where !headHasBegun:
             finish()
             return .idle
@@ -138,12 +191,12 @@ struct RequestMachine {
             hasUnread = true
             return .slow("the request's head was not whole after \(limits.headTime)")
         case .receiving: return .slow("the request's body was not whole in its time")
-        case .judging, .answering, .ending: return .nothing
+        case .judging, .answering, .streaming, .ending: return .nothing
         }
     }
 
     private mutating func finish() {
         phase = .ending
-        nextDue = nil
+        phaseDue = nil
     }
 }

@@ -1,11 +1,19 @@
-// Which resource a request is for: a table of paths, decided on the head alone.
+// A route: one method of one path, what its requests must be, and the resource that answers them.
 
+package import Compression
 package import Contract
 package import NIOHTTP1
 
 /// What answers the requests of a route. Every method is called on the connection's event loop.
 package protocol HTTPResource: Sendable {
     /// The head is here and its body is not: an answer ends the request before its body is read.
+    ///
+    /// - Parameter session: the request's token was shown to it; nil on a route that is open. What it would object to is best
+    ///   asked when the body may be large (``HTTPRequest/mayBeLarge``): every call is judged once more when it begins.
+    func judge(
+        _ request: HTTPRequest, by session: (any CallerSession)?, now: Instant
+    ) -> HTTPAnswer?
+    /// The same for resources that do not mind who asks.
     func judge(_ request: HTTPRequest, now: Instant) -> HTTPAnswer?
     /// The whole request. `exchange.finish` is called once, now or later on the same event loop; the handle is cancelled when
     /// the caller has gone before.
@@ -14,6 +22,10 @@ package protocol HTTPResource: Sendable {
 
 extension HTTPResource {
     package func judge(_ request: HTTPRequest, now: Instant) -> HTTPAnswer? { nil }
+
+    package func judge(
+        _ request: HTTPRequest, by session: (any CallerSession)?, now: Instant
+    ) -> HTTPAnswer? { judge(request, now: now) }
 }
 
 /// Who may come to a route.
@@ -36,12 +48,25 @@ package struct Route: Sendable {
     package var bodyTime: Nanoseconds?
     /// Of the body, in lower case; empty: any. A request that says none is taken as the first.
     package var mediaTypes: [String]
+    /// Of the body; the resource inflates it.
+    package var codings: [ContentCoding]
     package var resource: any HTTPResource
-    fileprivate let parts: [Substring]
+    /// Media types of its answers: a request that accepts none of them gets 406. Empty: whatever is accepted.
+    package var produces: [String]
+    /// A request that announces no body gets 411.
+    package var needsBody: Bool
+    /// What /openapi.json says of it; nil: it says that nobody has described it, and a test fails.
+    package var description: RouteDescription?
+    let parts: [Substring]
+    /// What stands in the path's braces, in its order.
+    package let captureNames: [String]
 
+    /// - Parameter produces: nil: JSON on a route that asks for a token, anything on another.
     package init(
         _ method: HTTPMethod, _ path: String, access: RouteAccess = .open, bodyBytesMax: Int = 0,
-        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], resource: any HTTPResource
+        bodyTime: Nanoseconds? = nil, mediaTypes: [String] = [], codings: [ContentCoding] = [],
+        resource: any HTTPResource, produces: [String]? = nil, needsBody: Bool = false,
+        description: RouteDescription? = nil
     ) {
         precondition(path.hasPrefix("/"), "a route's path begins with /")
         self.method = method
@@ -50,72 +75,14 @@ package struct Route: Sendable {
         self.bodyBytesMax = bodyBytesMax
         self.bodyTime = bodyTime
         self.mediaTypes = mediaTypes
+        self.codings = codings
         self.resource = resource
+        self.produces = produces ?? (access == .token ? [HTTPAnswer.json] : [])
+        self.needsBody = needsBody
+        self.description = description
         parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-    }
-
-    /// The captures when the path is this route's.
-    fileprivate func captures(_ path: [Substring]) -> [String: String]? {
-        guard path.count == parts.count else { return nil }
-        var captures: [String: String] = [:]
-        for (part, given) in zip(parts, path) {
-            if part.hasPrefix("{") {
-                guard !given.isEmpty else { return nil }
-                captures[String(part.dropFirst().dropLast())] = String(given)
-            } else if part != given {
-                return nil
-            }
-        }
-        return captures
-    }
-}
-
-/// All routes of a port.
-package struct RouteTable: Sendable {
-    package enum Found: Sendable {
-        case route(Route, captures: [String: String])
-        /// The path is known, the method is not; what is, for the Allow field.
-        case otherMethods(allow: String)
-        case nothing
-    }
-
-    private var exact: [String: [Route]] = [:]
-    private var patterns: [Route] = []
-    /// Whether a path that is unknown asks for a token first, as every other does.
-    package var hidesUnknown: Bool
-
-    package init(_ routes: [Route], hidesUnknown: Bool) {
-        self.hidesUnknown = hidesUnknown
-        for route in routes {
-            if route.path.contains("{") {
-                patterns.append(route)
-            } else {
-                exact[route.path, default: []].append(route)
-            }
-        }
-    }
-
-    package func find(_ method: HTTPMethod, _ path: String) -> Found {
-        if let routes = exact[path] { return choose(method, routes.map { ($0, [:]) }) }
-        if patterns.isEmpty { return .nothing }
-        let parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        let fitting = patterns.compactMap { route in
-            route.captures(parts).map { (route, $0) }
-        }
-        return fitting.isEmpty ? .nothing : choose(method, fitting)
-    }
-
-    private func choose(
-        _ method: HTTPMethod, _ routes: [(route: Route, captures: [String: String])]
-    ) -> Found {
-        // HEAD is GET without the answer's body (RFC 9110 section 9.3.2).
-        let asked = method == .HEAD ? HTTPMethod.GET : method
-        if let found = routes.first(where: { $0.route.method == asked }) {
-            return .route(found.route, captures: found.captures)
-        }
-        var allowed = Set(routes.map(\.route.method.rawValue))
-        if allowed.contains("GET") { allowed.insert("HEAD") }
-        return .otherMethods(allow: allowed.sorted().joined(separator: ", "))
+        captureNames = parts.filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
+        precondition(captureNames.count <= RouteCaptures.countMax, "a route has few captures")
     }
 }
 

@@ -5,22 +5,31 @@ package enum JSONText {
     package static func quoted(_ text: String) -> String {
         var quoted: [UInt8] = [UInt8(ascii: "\"")]
         quoted.reserveCapacity(text.utf8.count + 2)
-        let digits = Array("0123456789abcdef".utf8)
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                quoted.append(UInt8(ascii: "\\"))
-                quoted.append(byte)
-            case 0..<0x20, 0x7F:
-                quoted.append(contentsOf: "\\u00".utf8)
-                quoted.append(digits[Int(byte >> 4)])
-                quoted.append(digits[Int(byte & 15)])
-            default: quoted.append(byte)
-            }
-        }
+        for byte in text.utf8 { escape(byte, into: &quoted) }
         quoted.append(UInt8(ascii: "\""))
         return String(decoding: quoted, as: UTF8.self)
     }
+
+    /// The inside of a string; `text` is UTF-8.
+    static func escape(_ text: Span<UInt8>, into escaped: inout [UInt8]) {
+        for index in text.indices { escape(text[index], into: &escaped) }
+    }
+
+    @inline(__always)
+    private static func escape(_ byte: UInt8, into escaped: inout [UInt8]) {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            escaped.append(UInt8(ascii: "\\"))
+            escaped.append(byte)
+        case 0..<0x20, 0x7F:
+            escaped.append(contentsOf: "\\u00".utf8)
+            escaped.append(digits[Int(byte >> 4)])
+            escaped.append(digits[Int(byte & 15)])
+        default: escaped.append(byte)
+        }
+    }
+
+    private static let digits = Array("0123456789abcdef".utf8)
 
     package static func array(_ texts: [String]) -> String {
         "[" + texts.map(quoted).joined(separator: ",") + "]"

@@ -192,6 +192,11 @@ package final class Fleet: Sendable {
     /// The models that are awake, versions apart, with the bytes they hold, mapped ones too.
     package var holdings: [(model: String, bytes: UInt64)] { loaders.treasury.holdings }
 
+    /// How far a load has come, by the time the last one took; nil when the model is not loading.
+    package func loading(of entry: ModelEntry, now: Instant) -> Progress? {
+        known(entry)?.loading(now: now)
+    }
+
     /// What happened to the model's runs; inline runs are added when their turn ends.
     package func tally(of entry: ModelEntry) -> RunTally { known(entry)?.tally ?? RunTally() }
 

@@ -221,6 +221,23 @@ package final class Resident: Sendable {
         }
     }
 
+    /// How far the load has come that is under way; nil when there is none.
+    func loading(now: Instant) -> Progress? {
+        state.withLock { state in
+            guard state.stay.phase == .loading else {
+                return state.stay.phase == .queued ? Progress(state: .queued) : nil
+            }
+            guard let time = state.loadTime, time.count > 0, let began = state.history.loadBegan
+            else { return Progress(state: .loading) }
+            let spent = min(now.since(began), time)
+            // Nothing is whole before it is.
+            let fraction = min(0.99, Double(spent.count / (time.count / 100 + 1)) / 100)
+            return Progress(
+                state: .loading, fraction: fraction,
+                remaining: Nanoseconds(time.count - spent.count))
+        }
+    }
+
     /// Nil: nobody takes them away, or they are needed no more.
     func keepFiles(by hold: (any FilesHold)?) {
         // Let go of outside of the lock.

@@ -282,7 +282,10 @@ import Testing
                 }
                 #expect(try await Self.curl(gateway, path).status == 405)
             }
-            for path in ["/", "/v2", "/v2/models/iris", "/admin", "/metrics", "/livez", "/oauth2"] {
+            for path in [
+                "/console", "/sluice/v1/account", "/v2", "/v2/models/iris", "/admin", "/metrics",
+                "/livez", "/oauth2",
+            ] {
                 let none = try await Self.curl(gateway, path)
                 #expect(none.status == 401, "\(path)")
                 #expect(none.fields.contains("www-authenticate: Bearer realm"))

@@ -38,7 +38,11 @@ import Testing
             "limit.message (line 1): is not a setting; did you mean limits.message?"
         ),
         ("message: 1MiB", "message (line 1): is not a setting; did you mean limits.message?"),
-        ("cors: { origins: [a] }", "cors.origins (line 1): is not a setting"),
+        (
+            "cors: { origins: [\"https://app.example/\"] }",
+            "cors.origins (line 1): 'https://app.example/' must be origins as browsers write them"
+        ),
+        ("cors: { origins: [\"*\"] }", "cors.origins (line 1): '*' must be"),
         ("bananas: {}", "bananas (line 1): is not a setting"),
         ("limits: 5", "limits (line 1): must hold keys of its own, like limits.handshake"),
         ("limits.message: 1MiB", "limits.message (line 1): is no key"),

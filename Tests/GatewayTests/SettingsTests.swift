@@ -159,7 +159,8 @@ import Testing
                         failures_per_address: 5 }
               scopes: { read: ["infer:iris", "infer:digits-*", "models:read"], api.all: [admin] }
             limits: { message: 1 MiB, buffered: 2MiB, deadline: 5s, deadline_max: 5s, drain: 0, calls: 9000 }
-            http: { head: 8KiB, head_time: 1s, body_time: 2s, idle: 3s }
+            http: { head: 8KiB, head_time: 1s, body_time: 2s, idle: 3s, write_time: 4s, hsts: false }
+            cors: { origins: ["https://app.example", "http://localhost:5173"], max_age: 1m }
             shards: { count: 3, loaders: auto, inline_run_max: 0, queue: 5 }
             log: { level: debug, format: json }
             """
@@ -199,6 +200,9 @@ import Testing
         #expect(settings.shards.count == 3)
         #expect(settings.http.headBytes == 8 << 10 && settings.http.headTime == .seconds(1))
         #expect(settings.http.bodyTime == .seconds(2) && settings.http.idleTime == .seconds(3))
+        #expect(settings.http.writeTime == .seconds(4) && !settings.isStrictTransport)
+        #expect(settings.origins.origins == ["https://app.example", "http://localhost:5173"])
+        #expect(settings.origins.ageMax == .seconds(60))
         let server = settings.auth.server
         #expect(!server.enabled && server.url == "https://as.example:8443")
         #expect(server.tokenTime == .seconds(300) && server.queueMax == 1)

@@ -18,7 +18,8 @@ final class ConnectionBench {
     /// `/hello` GET, `/echo` POST up to 100 bytes of JSON, `/slow` GET and POST, `/models/{m}/ready` GET, `/secret` GET with a
     /// token.
     init(
-        limits: HTTPLimits = HTTPLimits(), serverName: String = "", hidesUnknown: Bool = false
+        limits: HTTPLimits = HTTPLimits(), serverName: String = "", hidesUnknown: Bool = false,
+        origins: [String] = [], isStrict: Bool = false, more: [Route] = []
     ) throws {
         channel = EmbeddedChannel()
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
@@ -35,9 +36,14 @@ final class ConnectionBench {
             Route(
                 .GET, "/secret", access: .token,
                 resource: ReadyAnswer { _ in ConnectionBench.text("known") }),
+            Route(
+                .POST, "/secret/{m}", access: .token, bodyBytesMax: 1 << 20, resource: Objecting(),
+                needsBody: true),
         ]
         let front = HTTPFront(
-            routes: RouteTable(routes, hidesUnknown: hidesUnknown), limits: limits, desk: desk,
+            routes: RouteTable(routes + more, hidesUnknown: hidesUnknown), limits: limits,
+            desk: desk,
+            origins: CrossOrigin(origins: origins), isStrict: isStrict,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try front.open(
             on: channel, peer: Peer(address: "10.0.0.1", serverName: serverName), connection: "c")
@@ -75,6 +81,14 @@ final class ConnectionBench {
         channel.embeddedEventLoop.run()
     }
 
+    /// The caller reads, or stops reading.
+    func setWritable(_ isWritable: Bool) throws -> String {
+        channel.isWritable = isWritable
+        channel.pipeline.fireChannelWritabilityChanged()
+        channel.embeddedEventLoop.run()
+        return try received()
+    }
+
     func end() { _ = try? channel.finish(acceptAlreadyClosed: true) }
 }
 
@@ -82,6 +96,22 @@ final class ConnectionBench {
 struct Echo: HTTPResource {
     func begin(_ request: HTTPRequest, _ exchange: HTTPExchange) -> (any CallHandle)? {
         exchange.finish(HTTPAnswer(status: .ok, body: request.body))
+        return nil
+    }
+}
+
+/// Asks the session before the body; answers with the body's length.
+struct Objecting: HTTPResource {
+    func judge(
+        _ request: HTTPRequest, by session: (any CallerSession)?, now: Instant
+    ) -> HTTPAnswer? {
+        guard request.mayBeLarge else { return nil }
+        return session?.objection(to: .infer, model: request.captures["m"] ?? "", version: "")
+            .map(HTTPAnswer.failure)
+    }
+
+    func begin(_ request: HTTPRequest, _ exchange: HTTPExchange) -> (any CallHandle)? {
+        exchange.finish(ConnectionBench.text("\(request.body.readableBytes)"))
         return nil
     }
 }
@@ -119,6 +149,7 @@ final class FakeDesk: FrontDesk, @unchecked Sendable {
         func authenticate(
             _ token: Secret?, done: @escaping (Result<Nanoseconds?, CallFailure>) -> Void
         ) {
+            desk.shown += 1
             let isGood = token?.matches(Secret("good")) ?? false
             let verdict: Result<Nanoseconds?, CallFailure> =
                 isGood
@@ -127,14 +158,34 @@ final class FakeDesk: FrontDesk, @unchecked Sendable {
             if desk.waits { desk.waiting.append { done(verdict) } } else { done(verdict) }
         }
 
-        func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? { nil }
-        func turnEnded() {}
+        func objection(to method: Method, model: String, version: String) -> CallFailure? {
+            model == "unknown" || desk.isExpired
+                ? CallFailure(.notFound, .modelNotFound, "there is no model of this name") : nil
+        }
+
+        func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? {
+            desk.calls.append((call, exchange))
+            guard !desk.holdsCalls else { return desk.handle }
+            exchange.finish(
+                call.model == "unknown" || desk.isExpired
+                    ? .failure(
+                        CallFailure(.notFound, .modelNotFound, "there is no model of this name"))
+                    : .success(.done), timing: Timing(), workContinues: false)
+            return nil
+        }
+        func turnEnded() { desk.turns += 1 }
         func close() { desk.closed += 1 }
     }
 
     var waits = false
     var waiting: [() -> Void] = []
     var closed = 0
+    var shown = 0
+    var turns = 0
+    var isExpired = false
+    var holdsCalls = false
+    var calls: [(call: Call, exchange: any Exchange)] = []
+    let handle = SlowResource.Handle()
 
     func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession {
         Session(self)

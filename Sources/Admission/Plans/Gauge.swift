@@ -155,6 +155,15 @@ struct Gauge: Sendable {
         self.rate = rate
     }
 
+    /// What is in the bucket, and how long until it is full.
+    func bucketRemaining(_ time: PlanTime, _ rate: Rate) -> UInt64 {
+        bucket.remaining(at: time.now, rate: rate)
+    }
+
+    func bucketFull(_ time: PlanTime, _ rate: Rate) -> Nanoseconds {
+        bucket.untilFull(at: time.now, rate: rate)
+    }
+
     mutating func begin(bytes more: Int) {
         calls += 1
         bytes += more

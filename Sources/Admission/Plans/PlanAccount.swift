@@ -243,6 +243,31 @@ final class PlanAccount: Sendable {
 
     var slotCount: Int { state.withLock { $0.slots.count } }
 
+    /// Whose account is told first: the busiest now, then of today.
+    func weight(_ time: PlanTime) -> (calls: Int, today: UInt64) {
+        state.withLock { state in
+            state.whole.turn(time)
+            return (state.whole.calls, state.whole.day.spent.calls)
+        }
+    }
+
+    func standing(_ time: PlanTime) -> ClientStanding {
+        state.withLock { state in
+            state.whole.turn(time)
+            var models: [ModelStanding] = []
+            for slot in state.slots where models.count < ClientStanding.modelsMax {
+                guard let limits = slot.limits else { continue }
+                var gauge = slot.gauge
+                gauge.turn(time)
+                models.append(
+                    ModelStanding(model: slot.model, measures: gauge.measures(limits, time)))
+            }
+            return ClientStanding(
+                issuer: issuer, client: client, plan: planName,
+                measures: state.whole.measures(state.plan.limits, time), models: models)
+        }
+    }
+
     // MARK: - The ledger
 
     /// Makes a slot's counts those of this hour. True when the account is news.

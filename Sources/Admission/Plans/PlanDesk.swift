@@ -154,6 +154,21 @@ package final class PlanDesk: Sendable {
         "\(issuer)\u{0}\(client)\u{0}\(plan)"
     }
 
+    /// How clients stand with their plans: those `most` that are busiest. Looks at every client, for milliseconds when there are
+    /// many: not for event loops.
+    package func standings(most: Int, now: Instant) -> ClientStandings {
+        let time = time(now)
+        let accounts = tenants.all.flatMap(\.planAccounts)
+        let busiest = accounts.map { (weight: $0.weight(time), account: $0) }
+            .sorted { left, right in
+                left.weight != right.weight
+                    ? left.weight > right.weight : left.account.client < right.account.client
+            }
+        return ClientStandings(
+            clients: busiest.prefix(max(0, most)).map { $0.account.standing(time) },
+            total: accounts.count)
+    }
+
     /// What was counted since this was called last: each count exactly once.
     package func collect() -> [UsageRow] {
         let accounts = news.withLock { news in

@@ -55,6 +55,9 @@ package final class Tenant: Sendable {
         }
     }
 
+    /// Of the plans it calls under, or did.
+    var planAccounts: [PlanAccount] { accounts.withLock { Array($0.byPlan.values) } }
+
     /// True when forgetting it gives nobody more than it may have.
     func isIdle(_ time: PlanTime, quotas: Bool) -> Bool {
         accounts.withLock { accounts in
@@ -97,6 +100,13 @@ package final class TenantBook: Sendable {
     }
 
     package var count: Int { state.withLock { $0.tenants.count } }
+
+    /// Every tenant there is now: some hundred microseconds for the most there can be.
+    var all: [Tenant] {
+        state.withLock { state in
+            Array(state.tenants.values) + (state.other.map { [$0] } ?? [])
+        }
+    }
 
     /// The tenant of this client. When there are too many, those go that nobody holds and that have nothing to remember.
     func tenant(issuer: String, client: String, time: PlanTime, quotas: Bool) -> Tenant {

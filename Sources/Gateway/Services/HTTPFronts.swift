@@ -1,19 +1,22 @@
 // What the two ports say over HTTP: the callers' and the operator's.
 
 import Admission
-import Contract
+package import Contract
 import Issuer
-import JSONDoor
-import Logging
+package import JSONDoor
+package import Logging
 import NIOHTTP1
 
 extension HTTPFront {
-    /// The callers' port: the authorization server, when there is one. The JSON bridge adds its routes here.
-    static func callers(
-        _ settings: Settings, desk: any FrontDesk, authorization: AuthorizationQueue?,
+    /// The callers' port: the JSON bridge, what browsers load, and the authorization server when there is one.
+    package static func callers(
+        _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
+        authorization: AuthorizationQueue?, standings: any StandingsDesk, guide: any ModelGuide,
         logger: Logger
     ) -> HTTPFront {
-        var routes: [Route] = []
+        var routes = BridgeRoutes.all(limits: settings.limits)
+        routes += BrowserModule.routes()
+        routes += ModelEvents.routes(conditions)
         if let authorization {
             let server = settings.auth.server
             routes += OAuthEndpoint.routes(
@@ -23,9 +26,14 @@ extension HTTPFront {
                     failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
                 issuer: IssuerAddress(setting: server.url))
         }
+        routes += ConsoleRoutes.data(standings: standings)
+        if settings.showsConsole { routes += ConsoleRoutes.page() }
+        routes += ExampleResource.routes(guide)
+        // The last: it describes the others.
+        routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
-            logger: logger)
+            origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
     /// The operator's port: probes, of anybody who reaches it.

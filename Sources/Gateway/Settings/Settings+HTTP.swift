@@ -29,6 +29,8 @@ extension Settings {
         .size("http.head", 1 << 10...64 << 10, \.http.headBytes),
         .time("http.head_time", .milliseconds(10)...minutes, \.http.headTime),
         .time("http.body_time", .milliseconds(10)...minutes, \.http.bodyTime),
+        .time("http.write_time", .milliseconds(10)...minutes, \.http.writeTime),
+        .flag("http.hsts", \.isStrictTransport),
         .time("http.idle", .milliseconds(10)...minutes, \.http.idleTime),
     ]
 

@@ -31,7 +31,9 @@ extension Settings {
             .count("memory.loads_warn", 0...1_000_000, \.memory.loadsWarn),
             .optionalText("engine.library", path, \.engine.library, isPath),
             .count("engine.threads", 1...256, \.engine.threads),
-        ] + gateRules + authorizationServerRules + httpRules + limitRules + handshakeRules + [
+        ] + gateRules + authorizationServerRules + httpRules + browserRules + consoleRules
+        + limitRules
+        + handshakeRules + [
             .automatic("shards.count", 1...1_024, \.shards.count),
             .automatic("shards.loaders", 1...1_024, \.shards.loaders),
             .time(

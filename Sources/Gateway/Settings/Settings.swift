@@ -23,6 +23,12 @@ package struct Settings: Sendable, Equatable {
     /// What callers may use. `Plans(plans).names` is what a policy may name.
     package var plans: [Plan] = []
     package var http = HTTPLimits()
+    /// `http.console`: whether the callers' port shows the page at `/`.
+    package var showsConsole = true
+    /// `http.hsts`.
+    package var isStrictTransport = true
+    /// `cors`.
+    package var origins = CrossOrigin()
     package var limits = Limits()
     /// Calls in progress, all together.
     package var callsMax = 65_536

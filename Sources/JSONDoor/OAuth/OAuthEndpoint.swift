@@ -21,19 +21,21 @@ package struct OAuthEndpoint: HTTPResource {
     package static func routes(
         desk: any AuthorizationDesk, budget: RequestBudget, issuer: IssuerAddress
     ) -> [Route] {
-        func route(_ path: String, _ kind: Kind) -> Route {
+        func route(_ path: String, _ kind: Kind, _ description: RouteDescription) -> Route {
             Route(
                 .POST, path, bodyBytesMax: bodyBytesMax,
                 mediaTypes: [formType],
-                resource: OAuthEndpoint(kind: kind, desk: desk, budget: budget, issuer: issuer))
+                resource: OAuthEndpoint(kind: kind, desk: desk, budget: budget, issuer: issuer),
+                description: description)
         }
         return [
-            route(IssuerAddress.tokenPath, .token),
-            route(IssuerAddress.introspectionPath, .introspect),
-            route(IssuerAddress.revocationPath, .revoke),
+            route(IssuerAddress.tokenPath, .token, .oauthToken),
+            route(IssuerAddress.introspectionPath, .introspect, .oauthIntrospect),
+            route(IssuerAddress.revocationPath, .revoke, .oauthRevoke),
             Route(
                 .GET, IssuerAddress.metadataPath,
-                resource: ReadyAnswer { OAuthMetadata.answer(issuer, $0) }),
+                resource: ReadyAnswer { OAuthMetadata.answer(issuer, $0) },
+                description: .oauthMetadata),
         ]
     }
 
