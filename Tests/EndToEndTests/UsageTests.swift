@@ -83,6 +83,9 @@ import Testing
     private final class Answers: Sendable {
         private let times = Mutex<[ContinuousClock.Instant]>([])
         private let sent = Atomic<Int>(0)
+        private let killed = Mutex<ContinuousClock.Instant?>(nil)
+        func noteKill() { killed.withLock { $0 = .now } }
+        var killedAt: ContinuousClock.Instant? { killed.withLock { $0 } }
         func send() { sent.add(1, ordering: .relaxed) }
         func note() { times.withLock { $0.append(.now) } }
         var sentCount: Int { sent.load(ordering: .relaxed) }
@@ -100,7 +103,6 @@ import Testing
             let answers = Answers()
             let first = try await start()
             let token = try await first.token()
-            let killed = Mutex<ContinuousClock.Instant?>(nil)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<4 {
                     group.addTask {
@@ -123,13 +125,13 @@ import Testing
                     try await eventually("three seconds of load") {
                         ContinuousClock.now > end && answers.sentCount > 100
                     }
-                    killed.withLock { $0 = .now }
+                    answers.noteKill()
                     first.signal(SIGKILL)
                 }
                 try await group.waitForAll()
             }
             _ = try await first.ended()
-            let end = try #require(killed.withLock { $0 })
+            let end = try #require(answers.killedAt)
             let second = try await start()
             let counted = Self.calls(try await Self.rows(second.state))
             let promised = answers.count(before: end - .seconds(1))
