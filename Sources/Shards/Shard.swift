@@ -42,9 +42,9 @@ struct Shard: Sendable {
             result = .failure(error)
         }
         pen.leave()
+        let cpu = Nanoseconds(ThreadTime.now().count &- worked.count)
         let ended = clock.now()
         let time = ended.since(began)
-        let cpu = Nanoseconds(ThreadTime.now().count &- worked.count)
         run.resident.learn(
             time, forBytes: run.byteCount, succeeded: result.isSuccess, on: work.awake)
         run.end(result, took: time, cpu: cpu, now: ended)
