@@ -131,6 +131,10 @@ let package = Package(
             swiftSettings: strict),
         room("Issuer", ["Contract", "TLS", grdb]),
         room("Usage", ["Contract", grdb]),
+        // What a fleet costs here and elsewhere: values and formulas; its price table is a readable file in the binary.
+        .target(
+            name: "Costs", dependencies: ["Contract", yaml],
+            resources: [.embedInCode("Resources/prices.yaml")], swiftSettings: strict),
         room(
             "Outside",
             [
@@ -175,7 +179,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Workshop", "Contract", "Issuer", "TLS", "SluiceClient",
+                "Gateway", "Workshop", "Contract", "Costs", "Issuer", "TLS", "Usage",
+                "SluiceClient",
                 "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
             ],
@@ -207,6 +212,7 @@ let package = Package(
             ]),
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
+        tests("CostsTests", ["Costs", "Contract"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
         tests(

@@ -300,6 +300,7 @@ extension Timing {
         var shown = self
         // Not for callers.
         shown.residentBytes = 0
+        shown.cpu = .zero
         return shown == Timing() ? nil : shown
     }
 }

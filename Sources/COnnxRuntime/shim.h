@@ -13,13 +13,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
 #pragma clang assume_nonnull begin
+
+// MARK: Time
+
+// Nanoseconds of CPU the calling thread has had; 0 where that cannot be read.
+static inline uint64_t COnnxRuntime_threadTime(void) {
+  struct timespec time;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) != 0) return 0;
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
 
 // MARK: Opening the library
 

@@ -260,6 +260,8 @@ package struct Timing: Sendable, Equatable {
     package var queue = Nanoseconds.zero
     package var load = Nanoseconds.zero
     package var run = Nanoseconds.zero
+    /// CPU the run took; for the ledger: callers are not told.
+    package var cpu = Nanoseconds.zero
     package var batch: UInt32 = 0
     /// True when the model was not awake when the call came.
     package var cold = false

@@ -37,6 +37,9 @@ package struct UsageCounts: Sendable, Equatable {
     /// Nanoseconds that models ran, and that calls waited for a shard.
     package var run: UInt64 = 0
     package var queue: UInt64 = 0
+    /// Nanoseconds of CPU the runs took, and that cold calls waited for their model.
+    package var cpu: UInt64 = 0
+    package var load: UInt64 = 0
     /// Bytes the model held, times the nanoseconds it ran. 10^18 are a gigabyte-second.
     package var byteTime: UInt128 = 0
     /// The most bytes a model held in one of the runs.
@@ -54,6 +57,8 @@ package struct UsageCounts: Sendable, Equatable {
         left.bytesOut = sum(left.bytesOut, right.bytesOut)
         left.run = sum(left.run, right.run)
         left.queue = sum(left.queue, right.queue)
+        left.cpu = sum(left.cpu, right.cpu)
+        left.load = sum(left.load, right.load)
         left.byteTime = sum(left.byteTime, right.byteTime)
         left.bytesPeak = max(left.bytesPeak, right.bytesPeak)
     }
@@ -72,6 +77,24 @@ package struct UsageRow: Sendable, Equatable {
     package init(_ key: UsageKey, _ counts: UsageCounts) {
         self.key = key
         self.counts = counts
+    }
+}
+
+/// How much memory a model held while it was awake in one hour, called or not.
+package struct AwakeRow: Sendable, Equatable {
+    /// Hours since 1970, UTC.
+    package var hour: Int64
+    package var model: String
+    /// Bytes it held, times nanoseconds; saturating.
+    package var byteTime: UInt128
+    /// Nanoseconds it was awake; of several versions that were awake together, the sum.
+    package var time: UInt64
+
+    package init(hour: Int64, model: String, byteTime: UInt128, time: UInt64) {
+        self.hour = hour
+        self.model = model
+        self.byteTime = byteTime
+        self.time = time
     }
 }
 

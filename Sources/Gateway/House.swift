@@ -206,7 +206,9 @@ struct Rooms: Sendable {
         settings.auth.gate.apply(to: &admission)
         let plans = PlanDesk(
             Plans(settings.plans), limits: admission, wall: Int64(Date().timeIntervalSince1970))
-        let usage = try UsageKeeper.open(settings.state, desk: plans, logger: logger)
+        let usage = try UsageKeeper.open(
+            settings.state, desk: plans, keep: settings.usage.keep,
+            holdings: { fleet.holdings }, logger: logger)
         let gatekeeper = try Gatekeeper(
             issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,

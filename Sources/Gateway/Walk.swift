@@ -291,6 +291,8 @@ final class Journey: CallHandle, RunDelegate {
         use.cold = timing.cold
         use.run = timing.run
         use.queue = timing.queue
+        use.cpu = timing.cpu
+        use.load = timing.load
         use.residentBytes = timing.residentBytes
         pass?.note(use)
         pass = nil

@@ -189,6 +189,9 @@ package final class Fleet: Sendable {
         }
     }
 
+    /// The models that are awake, versions apart, with the bytes they hold, mapped ones too.
+    package var holdings: [(model: String, bytes: UInt64)] { loaders.treasury.holdings }
+
     /// How far a load has come, by the time the last one took; nil when the model is not loading.
     package func loading(of entry: ModelEntry, now: Instant) -> Progress? {
         known(entry)?.loading(now: now)

@@ -118,10 +118,14 @@ final class Run: Sendable {
         }
     }
 
-    func end(_ result: Result<[Tensor], CallFailure>, took time: Nanoseconds, now: Instant) {
+    func end(
+        _ result: Result<[Tensor], CallFailure>, took time: Nanoseconds, cpu: Nanoseconds,
+        now: Instant
+    ) {
         var lease: Lease?
         let (note, waited) = state.withLock { state -> (Note, Nanoseconds) in
             state.timing.run = time
+            state.timing.cpu = cpu
             state.timing.residentBytes = resident.residentBytes.load(ordering: .relaxed)
             lease = state.lease.take()
             state.stopper = nil

@@ -98,6 +98,13 @@ final class Treasury: Sendable {
             }
     }
 
+    /// The models that are awake, with what they hold.
+    var holdings: [(model: String, bytes: UInt64)] {
+        state.withLock {
+            $0.awake.values.map { ($0.entry.name, $0.residentBytes.load(ordering: .relaxed)) }
+        }
+    }
+
     // MARK: - Promotions
 
     /// Reserves memory that nobody wants now. False when there is too little.

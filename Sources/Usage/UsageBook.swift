@@ -10,11 +10,18 @@ package struct UsageBook: Sendable {
         /// One more than that of the batch before: the ledger takes each number once.
         package var number: Int64
         package var rows: [UsageRow]
+        package var awake: [AwakeRow] = []
+    }
+
+    private struct AwakeKey: Hashable {
+        var hour: Int64
+        var model: String
     }
 
     private let rowsMax: Int
     private let batchMax: Int
     private var waiting: [UsageKey: UsageCounts] = [:]
+    private var awake: [AwakeKey: AwakeRow] = [:]
     /// Written again as it is until it is known to be on disk.
     private var underWay: Batch?
     private var isWriting = false
@@ -32,7 +39,9 @@ package struct UsageBook: Sendable {
         self.batchMax = batchMax
     }
 
-    package var count: Int { waiting.count + (underWay?.rows.count ?? 0) }
+    package var count: Int {
+        waiting.count + awake.count + (underWay.map { $0.rows.count + $0.awake.count } ?? 0)
+    }
     package var isEmpty: Bool { count == 0 }
 
     package mutating func add(_ rows: [UsageRow]) {
@@ -49,11 +58,31 @@ package struct UsageBook: Sendable {
         }
     }
 
+    /// What models held. Beyond the bound an hour's further models are added up under `other`.
+    package mutating func add(_ rows: [AwakeRow]) {
+        for row in rows {
+            var key = AwakeKey(hour: row.hour, model: row.model)
+            if awake[key] == nil, awake.count >= rowsMax { key.model = UsageKey.other }
+            var sum =
+                awake[key]
+                ?? AwakeRow(hour: key.hour, model: key.model, byteTime: 0, time: 0)
+            sum.byteTime = UsageBook.sum(sum.byteTime, row.byteTime)
+            sum.time = UsageBook.sum(sum.time, row.time)
+            awake[key] = sum
+        }
+    }
+
+    private static func sum<Number: FixedWidthInteger>(_ left: Number, _ right: Number) -> Number {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? .max : sum
+    }
+
     /// What to write now; nil when nothing is to be written or a write is going on.
-    package mutating func begin() -> Batch? {
+    /// - Parameter awakeAlone: also when only awake models are to be written: nobody called.
+    package mutating func begin(awakeAlone: Bool = true) -> Batch? {
         guard !isWriting else { return nil }
         if underWay == nil {
-            guard !waiting.isEmpty else { return nil }
+            guard !waiting.isEmpty || (awakeAlone && !awake.isEmpty) else { return nil }
             number += 1
             var rows: [UsageRow] = []
             if waiting.count <= batchMax {
@@ -63,7 +92,9 @@ package struct UsageBook: Sendable {
                 rows = waiting.prefix(batchMax).map { UsageRow($0.key, $0.value) }
                 for row in rows { waiting[row.key] = nil }
             }
-            underWay = Batch(number: number, rows: rows)
+            let held = Array(awake.values.prefix(batchMax))
+            for row in held { awake[AwakeKey(hour: row.hour, model: row.model)] = nil }
+            underWay = Batch(number: number, rows: rows, awake: held)
         }
         isWriting = true
         return underWay

@@ -96,5 +96,11 @@ package final class UsageStore: Sendable {
         try queue.read { try UsageTable.sums($0, wall: wall, rowsMax: rowsMax) }
     }
 
+    /// Forgets what is older than `keep` seconds, a day's hours in a transaction. Returns whether there may be more.
+    package func forget(olderThan keep: Int64, at wall: Int64) throws -> Bool {
+        let hour = WallCalendar.hour(wall - keep)
+        return try queue.write { try UsageTable.forget($0, before: hour) }
+    }
+
     package func close() throws { try queue.close() }
 }

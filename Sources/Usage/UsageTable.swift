@@ -39,6 +39,24 @@ enum UsageTable {
                     """)
             try database.execute(sql: "INSERT INTO batch (id, number) VALUES (1, 0)")
         }
+        migrator.registerMigration("2: what it costs") { database in
+            // `cpu_ns`: of the runs. `load_ns`: that cold calls waited for their model.
+            try database.execute(
+                sql: "ALTER TABLE usage ADD COLUMN cpu_ns INTEGER NOT NULL DEFAULT 0")
+            try database.execute(
+                sql: "ALTER TABLE usage ADD COLUMN load_ns INTEGER NOT NULL DEFAULT 0")
+            // What a model held while it was awake, called or not; units as above.
+            try database.execute(
+                sql: """
+                    CREATE TABLE awake (
+                        hour INTEGER NOT NULL,
+                        model TEXT NOT NULL,
+                        byte_ms INTEGER NOT NULL,
+                        awake_ms INTEGER NOT NULL,
+                        PRIMARY KEY (hour, model)
+                    ) STRICT, WITHOUT ROWID
+                    """)
+        }
         return migrator
     }
 
@@ -55,15 +73,21 @@ enum UsageTable {
     private static let upsert: String = {
         let sums = [
             "calls", "errors", "cold", "bytes_in", "bytes_out", "run_ns", "queue_ns", "byte_ms",
+            "cpu_ns", "load_ns",
         ].map(plus).joined(separator: ", ")
         return """
             INSERT INTO usage (hour, issuer, client, plan, model, calls, errors, cold, bytes_in, \
-            bytes_out, run_ns, queue_ns, byte_ms, bytes_peak)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            bytes_out, run_ns, queue_ns, byte_ms, bytes_peak, cpu_ns, load_ns)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (hour, issuer, client, plan, model) DO UPDATE SET \(sums), \
             bytes_peak = max(bytes_peak, excluded.bytes_peak)
             """
     }()
+
+    private static let upsertAwake =
+        "INSERT INTO awake (hour, model, byte_ms, awake_ms) VALUES (?, ?, ?, ?) "
+        + "ON CONFLICT (hour, model) DO UPDATE SET "
+        + ["byte_ms", "awake_ms"].map(plus).joined(separator: ", ")
 
     /// Adds a batch, unless it is there already.
     static func add(_ database: Database, _ batch: UsageBook.Batch) throws {
@@ -78,10 +102,34 @@ enum UsageTable {
                 Int64(clamping: counts.bytesIn), Int64(clamping: counts.bytesOut),
                 Int64(clamping: counts.run), Int64(clamping: counts.queue),
                 Int64(clamping: counts.byteTime / 1_000_000), Int64(clamping: counts.bytesPeak),
+                Int64(clamping: counts.cpu), Int64(clamping: counts.load),
+            ])
+        }
+        let awake = try database.cachedStatement(sql: upsertAwake)
+        for row in batch.awake {
+            try awake.execute(arguments: [
+                row.hour, row.model, Int64(clamping: row.byteTime / 1_000_000),
+                Int64(clamping: row.time / 1_000_000),
             ])
         }
         try database.execute(
             sql: "UPDATE batch SET number = ? WHERE id = 1", arguments: [batch.number])
+    }
+
+    /// Forgets one day's hours at most, the oldest of those before `hour`. True when there may be more.
+    static func forget(_ database: Database, before hour: Int64) throws -> Bool {
+        let oldest = try Int64.fetchOne(
+            database,
+            sql: """
+                SELECT min(hour) FROM (SELECT min(hour) AS hour FROM usage
+                    UNION ALL SELECT min(hour) FROM awake)
+                """)
+        guard let oldest, oldest < hour else { return false }
+        let end = min(hour, oldest + 24)
+        for table in ["usage", "awake"] {
+            try database.execute(sql: "DELETE FROM \(table) WHERE hour < ?", arguments: [end])
+        }
+        return end < hour
     }
 
     /// What was used since the month began, the day's part apart.

@@ -30,6 +30,26 @@ import Usage
         return PlanDesk(Plans([plan]), wall: Int64(Date().timeIntervalSince1970))
     }
 
+    @Test func whatModelsHoldIsWrittenAndAStopEnds() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "usage-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let first = desk()
+        let keeper = try UsageKeeper.open(
+            folder.path, desk: first, keep: .seconds(40 * 86_400),
+            holdings: { [("iris", 1_000_000_000)] }, logger: Self.logger)
+        try call(first, 3)
+        _ = await keeper.flush()
+        // Awake models always have more to tell: closing takes what there is.
+        await keeper.close()
+        let reader = try UsageReader(state: folder.path)
+        let totals = try reader.totals(since: 0, until: .max, by: .model)
+        try reader.close()
+        #expect(totals.map(\.model) == ["iris"] && totals.map(\.calls) == [3])
+        #expect(try #require(totals.first).awakeGigabyteSeconds > 0)
+    }
+
     @Test func aDiskThatTakesNothingHoldsUpNobodyAndLosesNothing() async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "usage-\(UUID().uuidString)")

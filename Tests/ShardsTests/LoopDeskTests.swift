@@ -14,7 +14,7 @@ import Testing
         let entry = Samples.entry()
         let clock = bench.clock
         bench.engine.script.withLock { $0.load = { _ in clock.advance(.milliseconds(30)) } }
-        #expect(bench.fleet.state(of: entry) == .asleep)
+        #expect(bench.fleet.state(of: entry) == .asleep && bench.fleet.holdings.isEmpty)
         let (ear, ticket) = bench.call(entry, wantsProgress: true)
         #expect(ticket != nil)
         #expect(bench.engine.count.loads == 0)
@@ -41,6 +41,9 @@ import Testing
         #expect(ticket == nil)
         #expect(ear.succeeded)
         #expect(ear.all.timing.run == .microseconds(4))
+        // It waits for nobody: its time is the CPU's.
+        #expect(ear.all.timing.cpu == .microseconds(4))
+        #expect(bench.fleet.holdings.map(\.model) == [entry.name])
         #expect(bench.fleet.resident(for: entry).leases == 1)
         bench.desk.turnEnded()
         #expect(bench.fleet.resident(for: entry).leases == 0)

@@ -31,6 +31,7 @@ import Testing
         "JSONDoor": ["Contract", "OpenInference", "Compression"],
         "Issuer": ["Contract", "TLS"],
         "Usage": ["Contract"],
+        "Costs": ["Contract"],
         // A repository fills the catalogue: it speaks its words. What comes from outside is compared with its hash.
         "Outside": ["Contract", "TLS", "Catalogue", "Files"],
         // Beside the walk: it proves models as the walk will load them (docs/decisions/0010).
@@ -43,8 +44,8 @@ import Testing
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [
-            "Contract", "Gateway", "Issuer", "SluiceClient", "SluiceMessages", "SluiceWire", "TLS",
-            "Workshop",
+            "Contract", "Costs", "Gateway", "Issuer", "SluiceClient", "SluiceMessages",
+            "SluiceWire", "TLS", "Usage", "Workshop",
         ],
     ]
 

@@ -11,6 +11,8 @@ package struct PlanUse: Sendable, Equatable {
     package var bytesOut = 0
     package var run = Nanoseconds.zero
     package var queue = Nanoseconds.zero
+    package var cpu = Nanoseconds.zero
+    package var load = Nanoseconds.zero
     /// What the model held while it ran.
     package var residentBytes: UInt64 = 0
 
@@ -130,6 +132,8 @@ final class PlanAccount: Sendable {
             counts.bytesOut = UInt64(max(0, use.bytesOut))
             counts.run = use.run.count
             counts.queue = use.queue.count
+            counts.cpu = use.cpu.count
+            counts.load = use.load.count
             counts.byteTime = byteTime
             counts.bytesPeak = use.residentBytes
             state.slots[slot].counts += counts

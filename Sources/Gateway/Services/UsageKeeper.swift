@@ -13,21 +13,36 @@ import Usage
 package final class UsageKeeper: Service {
     private struct State {
         var book: UsageBook
+        var meter = AwakeMeter()
+        var wroteAt: Int64 = 0
+        var forgotAt: Int64 = 0
+        var isForgetting = false
         var isFailing = false
         var warnedAt: Int64 = 0
     }
 
     static let interval = Duration.milliseconds(500)
+    /// A gateway nobody calls need not write twice a second that its models are awake.
+    private static let awakeInterval: Int64 = 10
     private static let warningInterval: Int64 = 60
 
     private let desk: PlanDesk
     private let store: UsageStore
     private let logger: Logger
     private let state: Mutex<State>
+    /// Which models are awake, and what they hold.
+    private let holdings: @Sendable () -> [(model: String, bytes: UInt64)]
+    /// Seconds that are kept; nil: all.
+    private let keep: Int64?
     /// Its one thread waits for the disk.
     private let pool = NIOThreadPool(numberOfThreads: 1)
 
-    private init(desk: PlanDesk, store: UsageStore, book: UsageBook, logger: Logger) {
+    private init(
+        desk: PlanDesk, store: UsageStore, book: UsageBook, keep: Nanoseconds,
+        holdings: @escaping @Sendable () -> [(model: String, bytes: UInt64)], logger: Logger
+    ) {
+        self.holdings = holdings
+        self.keep = keep == .zero ? nil : Int64(keep.count / 1_000_000_000)
         self.desk = desk
         self.store = store
         self.logger = logger
@@ -35,8 +50,11 @@ package final class UsageKeeper: Service {
     }
 
     /// Opens the ledger and tells the desk what was used so far. Blocks; at start only.
+    /// - Parameter keep: how long entries are kept; zero: for ever.
     package static func open(
-        _ path: String, desk: PlanDesk, logger: Logger
+        _ path: String, desk: PlanDesk, keep: Nanoseconds = .zero,
+        holdings: @escaping @Sendable () -> [(model: String, bytes: UInt64)] = { [] },
+        logger: Logger
     ) throws(GatewayError) -> UsageKeeper {
         let wall = now()
         let store = try UsageStore(state: path, wall: wall)
@@ -48,7 +66,9 @@ package final class UsageKeeper: Service {
         do {
             let book = UsageBook(last: try store.lastBatch())
             desk.restore(try store.sums(at: wall), at: wall)
-            let keeper = UsageKeeper(desk: desk, store: store, book: book, logger: logger)
+            let keeper = UsageKeeper(
+                desk: desk, store: store, book: book, keep: keep, holdings: holdings,
+                logger: logger)
             keeper.pool.start()
             return keeper
         } catch {
@@ -67,6 +87,7 @@ package final class UsageKeeper: Service {
                 while !Task.isCancelled {
                     self.desk.tick(wall: UsageKeeper.now())
                     if let batch = self.next() { group.addTask { await self.write(batch) } }
+                    if self.beginForgetting() { group.addTask { await self.forget() } }
                     do {
                         // The beat of the ledger: at most this much of it is lost by kill -9.
                         try await Task.sleep(for: UsageKeeper.interval)
@@ -86,9 +107,52 @@ package final class UsageKeeper: Service {
 
     private func next() -> UsageBook.Batch? {
         let rows = desk.collect()
+        let held = holdings()
+        let (now, wall) = (Instant.now(), UsageKeeper.now())
         return state.withLock { state in
             state.book.add(rows)
-            return state.book.begin()
+            state.book.add(state.meter.look(held, now: now, wall: wall))
+            return UsageKeeper.begin(
+                &state, at: wall,
+                awakeAlone: abs(wall - state.wroteAt) >= UsageKeeper.awakeInterval)
+        }
+    }
+
+    private static func begin(
+        _ state: inout State, at wall: Int64, awakeAlone: Bool
+    ) -> UsageBook.Batch? {
+        let batch = state.book.begin(awakeAlone: awakeAlone)
+        if batch != nil { state.wroteAt = wall }
+        return batch
+    }
+
+    /// Once an hour, one at a time.
+    private func beginForgetting() -> Bool {
+        guard keep != nil else { return false }
+        let now = UsageKeeper.now()
+        return state.withLock { state in
+            guard !state.isForgetting, abs(now - state.forgotAt) >= 3_600 else { return false }
+            state.forgotAt = now
+            state.isForgetting = true
+            return true
+        }
+    }
+
+    /// A day of the ledger in each transaction, so that counts are written in between.
+    private func forget() async {
+        defer { state.withLock { $0.isForgetting = false } }
+        guard let keep else { return }
+        do {
+            while !Task.isCancelled {
+                let more = try await pool.runIfActive {
+                    try self.store.forget(olderThan: keep, at: UsageKeeper.now())
+                }
+                guard more else { return }
+            }
+        } catch {
+            logger.warning(
+                "what the ledger need not keep could not be deleted: tried again in an hour",
+                metadata: ["file": "\(store.path)", "error": "\(UsageStore.words(error))"])
         }
     }
 
@@ -125,9 +189,14 @@ package final class UsageKeeper: Service {
 
     /// Writes what is left. After the last call has ended, and `run` has returned.
     package func close() async {
-        while let batch = next() {
+        if let batch = next() { await write(batch) }
+        // What is left is taken as it is: awake models would always give more.
+        while !state.withLock({ $0.isFailing }),
+            let batch = state.withLock({
+                UsageKeeper.begin(&$0, at: UsageKeeper.now(), awakeAlone: true)
+            })
+        {
             await write(batch)
-            if state.withLock({ $0.isFailing }) { break }
         }
         do {
             try await pool.runIfActive { try self.store.close() }

@@ -37,6 +37,7 @@ package struct Settings: Sendable, Equatable {
     package var shards = ShardingSettings()
     package var log = LogSettings()
     package var audit = AuditSettings()
+    package var usage = UsageSettings()
 
     package init() {}
 }
