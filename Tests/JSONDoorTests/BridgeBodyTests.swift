@@ -157,6 +157,18 @@ import Testing
         #expect(reply.status == status && reply.text.contains("\"error\""), "\(reply.text)")
     }
 
+    /// Found by schemathesis: a JSON text whose length suits the model was run as if it were numbers.
+    @Test func jsonIsNoRawTensor() throws {
+        let bench = try BridgeBench(walk: Self.identity)
+        let reply = try #require(
+            try bench.post(
+                Self.infer, Self.input,
+                fields: "Inference-Header-Content-Length: 0\r\nContent-Type: application/json\r\n")
+        )
+        #expect(reply.status == 400 && reply.text.contains("octet-stream"), "\(reply.text)")
+        #expect(bench.desk.calls.isEmpty)
+    }
+
     @Test func binaryTensorsBothWays() throws {
         let bench = try BridgeBench(walk: Self.identity)
         var body = ByteBuffer(string: Self.binaryInput)

@@ -132,6 +132,13 @@ extension HTTPRequest {
                 "Inference-Header-Content-Length must be one number of bytes, not below 0",
                 notStarted: true)
         }
+        // Nobody means a tensor's bytes by that: a client whose header is wrong is told, instead of being run on its text.
+        guard length > 0 || mediaType != HTTPAnswer.json else {
+            throw CallFailure(
+                .invalidArgument, .badMessage,
+                "Inference-Header-Content-Length 0 announces a raw tensor, whose type is "
+                    + "application/octet-stream, not application/json", notStarted: true)
+        }
         // A chunked or a compressed body is counted when it is there.
         if contentCoding == nil, case .length(let whole) = announced, length > whole {
             throw CallFailure(
