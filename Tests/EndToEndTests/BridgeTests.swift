@@ -123,6 +123,29 @@ import Testing
         }
     }
 
+    /// Long text is read and written beside the event loop: the numbers are the same, and what is wrong is named the same.
+    @Test func longJSONBothWays() async throws {
+        try await withGateway { gateway in
+            try await withCaller(gateway) { caller in
+                let rows = 30_000
+                let data = [String](repeating: "5.1,3.5,1.4,0.2,6.7,3.0,5.2,2.3", count: rows / 2)
+                    .joined(separator: ",")
+                func body(_ data: String) -> String {
+                    "{\"inputs\":[{\"name\":\"X\",\"datatype\":\"FP32\",\"shape\":[\(rows),4],\"data\":[\(data)]}]}"
+                }
+                let reply = try await caller.post(Self.infer, body(data))
+                let outputs = try #require(try reply.json()["outputs"] as? [[String: Any]])
+                let labels = try #require(outputs[0]["data"] as? [Int])
+                #expect(labels.count == rows)
+                #expect((0..<rows).allSatisfy { labels[$0] == ($0 % 2 == 0 ? 0 : 2) })
+                let shares = try #require(outputs[1]["data"] as? [Double])
+                #expect(shares.count == 3 * rows && shares[0] == shares[3 * rows - 6])
+                let wrong = try await caller.post(Self.infer, body(data + ",1"))
+                #expect(wrong.status == 400 && wrong.text.contains("'X'"), "\(wrong.text)")
+            }
+        }
+    }
+
     @Test func anAnswerInEveryForm() async throws {
         try await withGateway { gateway in
             try await withCaller(gateway) { caller in
