@@ -50,29 +50,32 @@ struct CostCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reportingFailures {
-            if printPrices { return print(PriceTable.embeddedText, terminator: "") }
-            let table =
-                try prices.map { try PriceTable(yaml: Self.text($0, "price table"), file: $0) }
-                ?? PriceTable.embedded()
-            var fleet =
-                try plan.map {
-                    try CostPlan(yaml: Self.text($0, "plan"), file: $0, prices: table)
-                } ?? measured()
-            if let machine { fleet.machine = try Self.machine(machine, table) }
-            let report = CostReport(fleet, table)
-            let curves = CostCurves(fleet, table)
-            if let plot {
-                let period =
-                    fleet.hours.map { "for \(CostText.fixed($0, digits: 0)) hours" } ?? "a month"
-                let chart = CostChart(
-                    curves, title: "What it costs: \(fleet.name)", period: period)
-                try Self.write(chart.svg(), to: plot)
-            }
-            if json { return try printJSON(CostJSON(report, curves)) }
-            for line in CostPages.lines(report, curves, sources: sources) { print(line) }
-            if let plot { print("\ndrawn: \(plot)") }
+        try await reportingFailures { try report() }
+    }
+
+    /// A function of its own: Swift 6.3.1 crashes while it optimises all of it as an asynchronous closure.
+    private func report() throws {
+        if printPrices { return print(PriceTable.embeddedText, terminator: "") }
+        let table =
+            try prices.map { try PriceTable(yaml: Self.text($0, "price table"), file: $0) }
+            ?? PriceTable.embedded()
+        var fleet =
+            try plan.map {
+                try CostPlan(yaml: Self.text($0, "plan"), file: $0, prices: table)
+            } ?? measured()
+        if let machine { fleet.machine = try Self.machine(machine, table) }
+        let report = CostReport(fleet, table)
+        let curves = CostCurves(fleet, table)
+        if let plot {
+            let period =
+                fleet.hours.map { "for \(CostText.fixed($0, digits: 0)) hours" } ?? "a month"
+            let chart = CostChart(
+                curves, title: "What it costs: \(fleet.name)", period: period)
+            try Self.write(chart.svg(), to: plot)
         }
+        if json { return try printJSON(CostJSON(report, curves)) }
+        for line in CostPages.lines(report, curves, sources: sources) { print(line) }
+        if let plot { print("\ndrawn: \(plot)") }
     }
 
     // MARK: - What is priced
