@@ -175,7 +175,11 @@ struct CostCommand: AsyncParsableCommand {
 
     private static func write(_ text: String, to path: String) throws {
         do {
-            try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
+            let type = try? FileManager.default.attributesOfItem(atPath: path)[.type]
+            // Never a file in the place of a device: whoever is root would have no /dev/null any more.
+            let isDevice = (type as? FileAttributeType).map { $0 != .typeRegular } ?? false
+            try Data(text.utf8).write(
+                to: URL(filePath: path), options: isDevice ? [] : .atomic)
         } catch {
             throw CommandFailure(.data, "'\(path)' cannot be written")
         }

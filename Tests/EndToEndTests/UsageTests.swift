@@ -227,4 +227,19 @@ import Testing
             #expect(FileManager.default.fileExists(atPath: folder.appending(path: "it.svg").path))
         }
     }
+
+    /// A chart drawn into a pipe or a device leaves it what it is.
+    @Test func aChartNeverTakesADevicesPlace() async throws {
+        try await withTemporaryFolder { folder in
+            let plan = Paths.root.appending(path: "examples/case-study.yaml").path
+            let done = try await Command.run(
+                program: "/bin/bash",
+                [
+                    "-ec",
+                    "cd \(folder.path); mkfifo pipe; cat pipe > out & "
+                        + "\(Paths.binary) cost --plan \(plan) --plot pipe; wait; test -p pipe; grep -c '</svg>' out",
+                ])
+            #expect(done.status == 0 && done.output.hasSuffix("1\n"), "\(done.error)")
+        }
+    }
 }
