@@ -236,7 +236,7 @@ import Testing
                 program: "/bin/bash",
                 [
                     "-ec",
-                    "cd \(folder.path); mkfifo pipe; cat pipe > out & "
+                    "cd \(folder.path); mkfifo pipe; timeout 20 cat pipe > out & "
                         + "\(Paths.binary) cost --plan \(plan) --plot pipe; wait; test -p pipe; grep -c '</svg>' out",
                 ])
             #expect(done.status == 0 && done.output.hasSuffix("1\n"), "\(done.error)")
