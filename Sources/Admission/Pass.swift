@@ -43,6 +43,8 @@ package struct Pass: ~Copyable, Sendable {
 
     package var share: Share { ticket.share }
     package var allowance: Allowance? { ticket.allowance }
+    /// The plan's name; empty for callers without one.
+    package var plan: String { ticket.plan }
 
     /// Notes what the call used; the last word counts.
     package mutating func note(_ use: PlanUse) { ticket.use = use }

@@ -36,6 +36,8 @@ package struct TraceContext: Sendable, Hashable {
 /// decided before tensors are touched.
 package struct Call: Sendable {
     package var method: Method
+    /// Set by the door that is not ``Door/binary``.
+    package var door = Door.binary
     package var model: String
     package var version: String
     package var arrived: Instant

@@ -21,6 +21,8 @@ package final class Walk: FrontDesk {
     let repository: RepositoryWatch
     let reloader: Reloader
     let audit: any AuditLog
+    /// Told of every call that has been answered.
+    let observers: [any CallObserver]
     /// The shards as each event loop sees them, by the loop's identity.
     private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
 
@@ -28,8 +30,9 @@ package final class Walk: FrontDesk {
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
         readiness: Readiness, repository: RepositoryWatch, reloader: Reloader, audit: any AuditLog,
-        group: any EventLoopGroup
+        observers: [any CallObserver] = [], group: any EventLoopGroup
     ) async throws {
+        self.observers = observers
         self.reloader = reloader
         self.audit = audit
         self.gatekeeper = gatekeeper
@@ -174,6 +177,10 @@ final class Journey: CallHandle, RunDelegate {
     var inquiry: Inquiry?
     private var pass: Pass?
     private var prepared: Prepared?
+    // For the record of the call: who was admitted, under which plan, to what.
+    private var caller: Credential?
+    private var plan = ""
+    private var entry: ModelEntry?
     var ticket: RunTicket?
     /// Set while an errand waits.
     var wait: (any ErrandWait)?
@@ -207,11 +214,13 @@ final class Journey: CallHandle, RunDelegate {
 
     /// The walk itself, once the caller is known.
     func enter(as credential: Credential) {
+        caller = credential
         do throws(CallFailure) {
             pass = try walk.gatekeeper.admit(
                 credential, method: call.method, model: call.model,
                 counted: visit.recent.counted(call.model, version: call.version, by: walk.registry),
                 bytes: call.body.byteCount, wish: call.priority, now: call.arrived)
+            plan = pass?.plan ?? ""
             if let allowance = pass?.allowance { exchange.allow(allowance) }
         } catch {
             visit.noteRefusal(
@@ -229,6 +238,7 @@ final class Journey: CallHandle, RunDelegate {
             }
             let entry = try visit.recent.select(
                 name: call.model, version: call.version, from: walk.registry)
+            self.entry = entry
             let request = try call.body.inferenceRequest()
             let prepared = try entry.prepare(request, asked: call.version)
             self.prepared = prepared
@@ -236,7 +246,6 @@ final class Journey: CallHandle, RunDelegate {
                 prepared, deadline: deadline(request), now: call.arrived,
                 wantsProgress: call.wantsProgress, share: share(request), delegate: self)
         } catch {
-            if let allowance = error.allowance { exchange.allow(allowance) }
             end(.failure(error))
         }
     }
@@ -323,8 +332,20 @@ final class Journey: CallHandle, RunDelegate {
         wait = nil
         prepared = nil
         noteAct(result)
+        tellObservers(result)
         if case .failure = result { use.failed = true }
         if !workContinues { leave() }
         exchange.finish(result, timing: timing, workContinues: workContinues)
+    }
+
+    private func tellObservers(_ result: Result<Answer, CallFailure>) {
+        guard !walk.observers.isEmpty else { return }
+        var failure: CallFailure?
+        if case .failure(let why) = result { failure = why }
+        let record = CallRecord(
+            call, model: entry?.name ?? "", version: entry?.version ?? "", failure: failure,
+            issuer: caller?.account.issuer ?? "", client: caller?.account.client ?? "", plan: plan,
+            address: visit.peer.address, bytesOut: use.bytesOut, timing: timing, answered: .now())
+        for observer in walk.observers { observer.answered(record) }
     }
 }

@@ -58,7 +58,7 @@ final class PlanAccount: Sendable {
 
     let issuer: String
     let client: String
-    private let planName: String
+    let planName: String
     private let state: Mutex<State>
     /// Where further slots come from; they go back when this account does.
     private let room: SlotCounter

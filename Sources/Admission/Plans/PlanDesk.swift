@@ -10,6 +10,8 @@ package struct PlanTicket: ~Copyable, Sendable {
     package let share: Share
     /// What is left of the tightest limit after this call; nil without one that can be told.
     package let allowance: Allowance?
+    /// The plan's name; empty for callers without one.
+    package var plan: String { account.planName }
     /// Filled in before it ends.
     package var use = PlanUse()
     private let desk: PlanDesk

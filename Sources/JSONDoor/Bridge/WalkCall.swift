@@ -36,6 +36,7 @@ package final class WalkCall: Exchange, CallHandle {
     /// Starts the call. The session is the one the request's token was shown to.
     package func begin(_ call: Call, by session: any CallerSession) {
         var call = call
+        call.door = .http
         call.wantsProgress = whenProgress != nil
         let handle = session.begin(call, exchange: self)
         if !isOver { self.handle = handle }

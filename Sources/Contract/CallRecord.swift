@@ -1,0 +1,69 @@
+// What is known of a call once it is over, and who wants to know: metrics, traces and logs. The walk hands it on at the call's
+// one exit.
+
+/// The alphabet a call came in.
+package enum Door: String, Sendable, Hashable, CaseIterable {
+    /// `sluice/1`, PROTOCOL.md.
+    case binary
+    /// The JSON bridge.
+    case http
+}
+
+/// A call that has been answered.
+package struct CallRecord: Sendable {
+    package var door: Door
+    package var method: Method
+    /// As the catalogue calls them; empty when the call named none or got no as far. Labels are made of these.
+    package var model: String
+    package var version: String
+    /// As the caller wrote them: untrusted.
+    package var asked: (model: String, version: String)
+    package var code: StatusCode
+    package var reason: Reason
+    /// Of the caller's token; empty before it was judged.
+    package var issuer: String
+    package var client: String
+    /// The name of the caller's plan; empty without one, and for calls that were not admitted.
+    package var plan: String
+    /// The caller's numeric address.
+    package var address: String
+    /// Of the caller (W3C trace context), when it sent one.
+    package var trace: TraceContext?
+    /// The message's bytes, and those of the tensors in the answer.
+    package var bytesIn: Int
+    package var bytesOut: Int
+    package var arrived: Instant
+    /// From the arrival to the answer.
+    package var total: Nanoseconds
+    /// Parts of `total`. When the work goes on after the answer, what it took until then.
+    package var timing: Timing
+
+    package init(
+        _ call: Call, model: String = "", version: String = "", failure: CallFailure? = nil,
+        issuer: String = "", client: String = "", plan: String = "", address: String,
+        bytesOut: Int = 0, timing: Timing, answered: Instant
+    ) {
+        door = call.door
+        method = call.method
+        self.model = model
+        self.version = version
+        asked = (call.model, call.version)
+        code = failure?.code ?? .ok
+        reason = failure?.reason ?? .none
+        self.issuer = issuer
+        self.client = client
+        self.plan = plan
+        self.address = address
+        trace = call.trace
+        bytesIn = call.body.byteCount
+        self.bytesOut = bytesOut
+        arrived = call.arrived
+        total = answered.since(call.arrived)
+        self.timing = timing
+    }
+}
+
+/// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.
+package protocol CallObserver: Sendable {
+    func answered(_ call: CallRecord)
+}
