@@ -101,9 +101,11 @@ package final class TraceClient: Sendable {
                 retryAfter: response.headers.first(name: "Retry-After").flatMap(
                     TraceClient.seconds))
         }
-        let answer = try await response.body.collect(upTo: TraceClient.answerBytesMax)
         // An answer that says nothing we understand has still taken the request.
-        return .taken(rejected: ExportResponse(Array(answer.readableBytesView))?.rejected ?? 0)
+        guard let answer = try? await response.body.collect(upTo: TraceClient.answerBytesMax),
+            let response = ExportResponse(Array(answer.readableBytesView))
+        else { return .taken(rejected: 0) }
+        return .taken(rejected: response.rejected)
     }
 
     /// Retry-After as a number of seconds (RFC 9110 section 10.2.3); a date is left to our own patience.

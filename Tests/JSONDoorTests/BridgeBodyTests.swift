@@ -92,6 +92,33 @@ import Testing
         )
     }
 
+    /// The span is told while the call is open; its answer names it, also where the caller sent no context.
+    @Test(arguments: [
+        "", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00\r\n",
+    ])
+    func anAnswerNamesTheSpanThatIsExported(_ fields: String) throws {
+        let bench = try BridgeBench()
+        #expect(try bench.post(Self.infer, Self.input, fields: fields) == nil)
+        let span = try #require(TraceContext(Array(1...25)))
+        let exchange = bench.desk.exchanges[0]
+        exchange.trace(as: span)
+        exchange.finish(
+            .failure(CallFailure(.unavailable, .none, "later")), timing: Timing(),
+            workContinues: false)
+        bench.turn()
+        let answer = try #require(try bench.received())
+        #expect(
+            answer.field("traceparent")
+                == "00-0102030405060708090a0b0c0d0e0f10-1112131415161718-19")
+        // The next request of the connection has nothing of it.
+        #expect(try bench.post(Self.infer, Self.input) == nil)
+        bench.desk.exchanges[1].finish(
+            .failure(CallFailure(.unavailable, .none, "later")), timing: Timing(),
+            workContinues: false)
+        bench.turn()
+        #expect(try #require(try bench.received()).field("traceparent") == nil)
+    }
+
     @Test func whatCannotBeInflated() throws {
         var limits = Limits()
         limits.messageBytes = 100_000

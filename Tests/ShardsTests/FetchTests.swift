@@ -130,6 +130,40 @@ private final class Bench {
         #expect(bench.engine.count.loads == 2)
     }
 
+    @Test func `a call knows how long it waited for files and for the load`() {
+        let bench = Bench()
+        let entry = Samples.entry()
+        let clock = bench.clock
+        bench.engine.script.withLock { script in
+            script.load = { _ throws(CallFailure) in clock.advance(.milliseconds(7)) }
+        }
+        let first = bench.call(entry).ear
+        bench.settle()
+        bench.clock.advance(.milliseconds(30))
+        let second = bench.call(entry).ear
+        bench.settle()
+        bench.clock.advance(.milliseconds(10))
+        bench.fetcher.end(entry)
+        bench.settle()
+        #expect(first.all.timing.fetch == .milliseconds(40))
+        #expect(first.all.timing.create == .milliseconds(7))
+        #expect(first.all.timing.load == .milliseconds(47))
+        // It came when the files were on their way.
+        #expect(second.all.timing.fetch == .milliseconds(10))
+        #expect(second.all.timing.create == .milliseconds(7))
+        let warm = bench.call(entry).ear
+        bench.settle()
+        #expect(warm.succeeded && warm.all.timing.fetch == .zero)
+        #expect(warm.all.timing.create == .zero && !warm.all.timing.cold)
+        // Its files are here now.
+        bench.fleet.unload(entry)
+        bench.settle()
+        let again = bench.call(entry).ear
+        bench.settle()
+        #expect(again.all.timing.cold && again.all.timing.fetch == .zero)
+        #expect(again.all.timing.create == .milliseconds(7))
+    }
+
     @Test func `files are held as long as the model is in memory`() {
         let bench = Bench()
         let entry = Samples.entry()

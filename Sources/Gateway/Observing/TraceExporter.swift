@@ -252,11 +252,13 @@ package final class TraceExporter: Service, CallObserver {
                 give(up: batch.count + calls.count, .unreachable)
                 break
             }
-            switch await send(request.body, until: end) {
-            case .taken(let rejected):
+            var plan = ExportPlan()
+            switch plan.ended(await send(request.body, until: end), chance: 0) {
+            case .done(let rejected):
                 settle(batch.count, spans: request.spans, rejected: rejected)
-            case .status(let code, _): give(up: batch.count, .refused(code))
-            case .unreachable: give(up: batch.count, .unreachable)
+            case .drop(let drop): give(up: batch.count, drop)
+            // There is no later.
+            case .wait: give(up: batch.count, .unreachable)
             }
         }
         let counts = counts
