@@ -29,6 +29,8 @@ package struct CallRecord: Sendable {
     package var address: String
     /// Of the caller (W3C trace context), when it sent one.
     package var trace: TraceContext?
+    /// The span that the gateway exports this call as; nil when it exports none. Set before observers are told.
+    package var span: TraceContext?
     /// The message's bytes, and those of the tensors in the answer.
     package var bytesIn: Int
     package var bytesOut: Int

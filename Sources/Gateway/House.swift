@@ -65,12 +65,16 @@ package final class House: Sendable {
         }
         let limits = LimitsBox(settings.limits)
         reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
+        let metrics = MetricsDesk.open(settings.metrics)
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, group: group, logger: logger)
+            settings, reloader: reloader, audit: audit, metrics: metrics, group: group,
+            logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin,
-                front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
+                front: .admin(
+                    readiness: rooms.readiness, metrics: metrics, limits: settings.http,
+                    logger: logger),
                 group: group)
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
@@ -87,6 +91,7 @@ package final class House: Sendable {
                 limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
+            metrics?.add(DoorSource(listener: listener, certificates: certificates))
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
@@ -158,7 +163,7 @@ struct Rooms: Sendable {
 
     static func open(
         _ settings: Settings, reloader: Reloader, audit: any AuditLog,
-        group: MultiThreadedEventLoopGroup, logger: Logger
+        metrics: MetricsDesk?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
         let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
@@ -168,7 +173,7 @@ struct Rooms: Sendable {
         do {
             return try await open(
                 settings, source: source, seals: seals, registry: registry, reloader: reloader,
-                audit: audit, group: group, logger: logger)
+                audit: audit, metrics: metrics, group: group, logger: logger)
         } catch {
             try await source.close()
             throw error
@@ -177,7 +182,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, group: MultiThreadedEventLoopGroup, logger: Logger
+        reloader: Reloader, audit: any AuditLog, metrics: MetricsDesk?,
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
@@ -190,7 +196,8 @@ struct Rooms: Sendable {
         let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
             settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            observer: FleetLog(logger: logger, versions: versions).counted(by: metrics),
+            journal: fence,
             fetcher: source.fetcher)
         let repository = RepositoryWatch(
             repository: source.repository, registry: registry, versions: versions, fleet: fleet,
@@ -212,12 +219,13 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
-            observer: GateLog(logger: logger), unknownModel: registry.unknown)
+            observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            group: group)
+            observers: [metrics?.calls].compactMap(\.self), group: group)
+        metrics?.add(walk, fetcher: source.fetcher)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in

@@ -24,6 +24,7 @@ import Testing
         "OnnxRuntime": ["Contract", "COnnxRuntime"],
         "Files": ["CFiles"],
         "Confinement": ["CConfinement"],
+        "Telemetry": [],
         "Admission": ["Contract", "TLS"],
         "Catalogue": ["Contract"],
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
@@ -41,6 +42,7 @@ import Testing
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
             "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
+            "Telemetry",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

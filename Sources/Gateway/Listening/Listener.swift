@@ -21,15 +21,17 @@ final class Listener: Service {
 
     private let channel: any Channel
     private let book: ConnectionBook
+    let handshakes: Handshakes
     private let limits: LimitsBox
     private let readiness: Readiness
     private let logger: Logger
     let address: Endpoint
 
     private init(
-        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: LimitsBox,
-        readiness: Readiness, logger: Logger
+        channel: any Channel, address: Endpoint, book: ConnectionBook,
+        handshakes: Handshakes, limits: LimitsBox, readiness: Readiness, logger: Logger
     ) {
+        self.handshakes = handshakes
         self.channel = channel
         self.address = address
         self.book = book
@@ -50,8 +52,9 @@ final class Listener: Service {
             settings.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))
             return settings
         }()
+        let handshakes = Handshakes(limits: limits.now)
         let reception = Reception(
-            book: book, handshakes: Handshakes(limits: limits.now), contexts: contexts, tls: tls,
+            book: book, handshakes: handshakes, contexts: contexts, tls: tls,
             doors: doors, proxies: proxies, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
@@ -73,8 +76,11 @@ final class Listener: Service {
         let channel = try await bind(bootstrap, to: endpoint, setting: "listen")
         return Listener(
             channel: channel, address: endpoint.bound(to: channel.localAddress), book: book,
-            limits: limits, readiness: readiness, logger: logger)
+            handshakes: handshakes, limits: limits, readiness: readiness, logger: logger)
     }
+
+    /// Open connections, those in their handshake too.
+    var connectionCount: Int { book.count }
 
     /// Binds, and says in the error which setting named the port and what to do.
     static func bind(

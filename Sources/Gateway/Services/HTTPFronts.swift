@@ -36,16 +36,16 @@ extension HTTPFront {
             origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
-    /// The operator's port: probes, of anybody who reaches it.
+    /// The operator's port: probes and metrics, of anybody who reaches it.
     static func admin(
-        readiness: Readiness, limits: HTTPLimits, logger: Logger
+        readiness: Readiness, metrics: MetricsDesk?, limits: HTTPLimits, logger: Logger
     ) -> HTTPFront {
         @Sendable func text(_ status: Bool, _ text: String) -> HTTPAnswer {
             HTTPAnswer(
                 status: status ? .ok : .serviceUnavailable, contentType: HTTPAnswer.text, text: text
             )
         }
-        let routes = [
+        var routes = [
             Route(.GET, "/livez", resource: ReadyAnswer { _ in text(true, "live\n") }),
             Route(
                 .GET, "/readyz",
@@ -54,6 +54,7 @@ extension HTTPFront {
                         ? text(true, "ready\n") : text(false, "not ready: stopping\n")
                 }),
         ]
+        if let metrics { routes.append(MetricsResource.route(metrics)) }
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: false), limits: limits, logger: logger)
     }
