@@ -59,8 +59,9 @@ import Testing
             }
         }
         try await withCaller(gateway) { caller in
-            #expect(try await caller.get("/v2/models/iris").status == 200)
-            #expect(try await caller.get("/v2/models/\"odd%0Aname/ready").status != 200)
+            let known = try await caller.get("/v2/models/iris")
+            let odd = try await caller.get("/v2/models/odd%22%0Aname/ready")
+            #expect(known.status == 200 && odd.status != 200)
         }
     }
 
@@ -123,7 +124,8 @@ import Testing
         }
         try await withGateway { gateway in
             let ours = told.filter { !$0.hasPrefix("nv_") }
-            #expect(try await page(gateway).names == ours)
+            let page = try await page(gateway)
+            #expect(page.names == ours)
         }
     }
 

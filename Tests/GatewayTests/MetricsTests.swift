@@ -111,6 +111,19 @@ private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus
         #expect(sum == 1_000)
     }
 
+    @Test func versionsThatHaveGoneMakeRoom() {
+        let book = MetricBook()
+        let calls = CallMetrics(book, modelsMax: 4)
+        for number in 0..<6 { calls.answered(record("model-\(number)")) }
+        calls.keep { model, _ in model == "model-0" }
+        calls.answered(record("model-5"))
+        let counted = lines(book).filter { $0.hasPrefix("sluice_calls_total") }
+        #expect(counted.contains { $0.contains("model=\"model-5\"") && $0.hasSuffix(" 1") })
+        #expect(counted.contains { $0.contains("model=\"model-0\"") && $0.hasSuffix(" 1") })
+        #expect(!counted.contains { $0.contains("model=\"model-1\"") })
+        #expect(counted.contains { $0.contains("model=\"other\"") })
+    }
+
     @Test func anExemplarIsTheCallsOwnSpan() {
         let book = MetricBook()
         let calls = CallMetrics(book, modelsMax: 10)

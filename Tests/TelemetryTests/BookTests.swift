@@ -89,10 +89,12 @@ import Testing
         factory.makeCounter(label: "pool.opened", dimensions: []).increment(by: -3)
         factory.makeMeter(label: "pool.size", dimensions: [("le", "x")]).set(2.5)
         factory.makeTimer(label: "pool.wait", dimensions: []).recordNanoseconds(30_000)
-        factory.makeRecorder(label: "pool.batch", dimensions: [], aggregate: true).record(3.0 as Double)
+        factory.makeRecorder(label: "pool.batch", dimensions: [], aggregate: true).record(
+            3.0 as Double)
         factory.makeRecorder(label: "pool.batch", dimensions: [], aggregate: true).record(
             Double.nan)
-        factory.makeRecorder(label: "pool.load", dimensions: [], aggregate: false).record(7)
+        factory.makeRecorder(label: "pool.load", dimensions: [], aggregate: false).record(
+            7 as Int64)
         // The same name as another kind: nothing is counted, nothing ends.
         factory.makeMeter(label: "pool.opened_total", dimensions: []).set(1.0)
         let lines = lines(book)

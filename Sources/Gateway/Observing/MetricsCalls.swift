@@ -184,10 +184,12 @@ package final class CallMetrics: CallObserver {
         series.add()
     }
 
-    /// Forgets versions that are not in the catalogue any more, once there are so many that the others want the room.
-    func keep(_ isWanted: (_ model: String, _ version: String) -> Bool) {
+    /// So many versions are told apart that those which have gone should make room.
+    var isCrowded: Bool { state.withLock { $0.models.count > modelsMax / 2 } }
+
+    /// Forgets versions that are not in the catalogue any more.
+    package func keep(_ isWanted: (_ model: String, _ version: String) -> Bool) {
         let gone = state.withLock { state -> Bool in
-            guard state.models.count > modelsMax / 2 else { return false }
             let before = state.models.count
             state.models = state.models.filter {
                 $0.key.model.isEmpty || isWanted($0.key.model, $0.key.version)

@@ -118,6 +118,8 @@ struct FleetSource: MetricSource {
     }
 
     private func forgetOthers(than entries: [ModelEntry]) {
+        guard desk.calls.isCrowded || desk.fleet.failures.counts.count > desk.settings.modelsMax / 2
+        else { return }
         let known = Set(entries.map { [$0.name, $0.version] })
         desk.calls.keep { known.contains([$0, $1]) }
         desk.fleet.failures.keep { known.contains($0) }
