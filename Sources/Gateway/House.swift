@@ -63,8 +63,15 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
-        let limits = LimitsBox(settings.limits)
-        reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
+        let limits = Latest(settings.limits)
+        let handshakes = Handshakes(limits: settings.limits)
+        reloader.add(
+            ReloadPart { new, old in
+                .init {
+                    limits.replace(with: new.limits)
+                    handshakes.apply(new.limits, insteadOf: old.limits)
+                }
+            })
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, group: group, logger: logger)
         do {
@@ -72,19 +79,12 @@ package final class House: Sendable {
                 settings.admin,
                 front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
                 group: group)
+            let front = rooms.front(settings, reloader: reloader, logger: logger)
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
                 doors: HouseDoors(
-                    walk: rooms.walk,
-                    front: .callers(
-                        settings, desk: rooms.walk,
-                        conditions: FleetConditions(
-                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
-                        authorization: rooms.authorization,
-                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
-                        logger: logger),
-                    limits: limits, logger: logger),
-                limits: limits,
+                    walk: rooms.walk, front: front, limits: limits, logger: logger),
+                limits: limits, handshakes: handshakes,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
@@ -226,6 +226,9 @@ struct Rooms: Sendable {
                 let plans = Plans(new.plans)
                 return ReloadPart.Ready {
                     gatekeeper.plans.reload(plans)
+                    gatekeeper.apply(
+                        calls: new.callsMax, callsPerClient: new.callsPerClientMax,
+                        tokenBytes: new.limits.tokenBytes)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
                 }
@@ -269,6 +272,28 @@ struct Rooms: Sendable {
         return TrialInspector(
             before: files, limits: limits, program: program, state: settings.state,
             note: { logger.notice("\($0)") })
+    }
+
+    /// HTTP on the callers' port, as the settings in force have it.
+    func front(_ settings: Settings, reloader: Reloader, logger: Logger) -> Latest<HTTPFront> {
+        let server = settings.auth.server
+        let budget = RequestBudget(
+            requests: .perSecond(server.requestsPerAddress),
+            failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60)))
+        let make = { @Sendable [walk, authorization, guide] (settings: Settings) in
+            HTTPFront.callers(
+                settings, desk: walk,
+                conditions: FleetConditions(registry: walk.registry, fleet: walk.fleet),
+                authorization: authorization, budget: budget,
+                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide, logger: logger)
+        }
+        let front = Latest(make(settings))
+        reloader.add(
+            ReloadPart { new, _ in
+                let next = make(new)
+                return .init { front.replace(with: next) }
+            })
+        return front
     }
 
     /// Ends what has threads or files, after the doors are closed.

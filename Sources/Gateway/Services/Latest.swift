@@ -1,15 +1,14 @@
-// The limits in force: a connection takes those of the moment it begins.
+// What is in force now of something that a reload of the settings replaces.
 
-import Contract
 import Synchronization
 
-/// Read once for each connection, replaced by a reload of the settings.
-final class LimitsBox: Sendable {
-    private let limits: Mutex<Limits>
+/// Read once by each connection when it begins, which keeps what it read.
+final class Latest<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
 
-    init(_ limits: Limits) { self.limits = Mutex(limits) }
+    init(_ value: Value) { self.value = Mutex(value) }
 
-    var now: Limits { limits.withLock { $0 } }
+    var now: Value { value.withLock { $0 } }
 
-    func replace(with new: Limits) { limits.withLock { $0 = new } }
+    func replace(with new: Value) { value.withLock { $0 = new } }
 }
