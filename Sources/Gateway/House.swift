@@ -100,10 +100,13 @@ package final class House: Sendable {
     /// Serves. Returns when everything has ended in good order.
     package func run() async throws {
         // Only where there is an embedded issuer.
-        let serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
+        var serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
             rooms.authorization.map {
                 [.init(service: $0, successTerminationBehavior: .ignore)]
             } ?? []
+        if let traces = rooms.traces {
+            serviceBefore.append(.init(service: traces, successTerminationBehavior: .ignore))
+        }
         let group = ServiceGroup(
             configuration: .init(
                 services: serviceBefore + [
@@ -150,6 +153,8 @@ struct Rooms: Sendable {
     let fence: Fence
     let seals: SealKeeper
     let usage: UsageKeeper
+    /// Nil when there are no traces.
+    let traces: TraceExporter?
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
@@ -166,9 +171,16 @@ struct Rooms: Sendable {
         let source = try ModelSource.open(
             settings, inspector: seals.inspector, group: group, logger: logger)
         do {
-            return try await open(
-                settings, source: source, seals: seals, registry: registry, reloader: reloader,
-                audit: audit, group: group, logger: logger)
+            let traces = try TraceExporter.open(settings.traces, group: group, logger: logger)
+            do {
+                return try await open(
+                    settings, source: source, seals: seals, registry: registry,
+                    reloader: reloader, audit: audit, traces: traces, group: group,
+                    logger: logger)
+            } catch {
+                await traces?.close()
+                throw error
+            }
         } catch {
             try await source.close()
             throw error
@@ -177,7 +189,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, group: MultiThreadedEventLoopGroup, logger: Logger
+        reloader: Reloader, audit: any AuditLog, traces: TraceExporter?,
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
@@ -217,7 +230,7 @@ struct Rooms: Sendable {
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            group: group)
+            observers: traces.map { [$0] } ?? [], tracer: traces?.tracer, group: group)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in
@@ -238,7 +251,7 @@ struct Rooms: Sendable {
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
+            source: source, fence: fence, seals: seals, usage: usage, traces: traces, fleet: fleet,
             issuers: issuers,
             authorization: .open(
                 settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
@@ -305,6 +318,7 @@ struct Rooms: Sendable {
         }
         fence.end()
         await usage.close()
+        await traces?.close()
         await seals.keep()
         do {
             try await source.close()

@@ -43,6 +43,9 @@ package final class HTTPExchange {
     /// Bytes that wait for the caller to read.
     package var backlog: Int { connection?.out.byteCount ?? 0 }
 
+    /// The request is exported as this span: the answer's `traceparent` names it. Before the answer's head.
+    package func trace(as span: TraceContext) { connection?.request?.span = span }
+
     /// Answers the request.
     package func finish(_ answer: HTTPAnswer) {
         guard !isStreaming else { return end() }

@@ -116,7 +116,7 @@ package struct SettingsReading: Sendable {
     private static func isSecret(_ key: String) -> Bool {
         let last = key.split(separator: ".").last.map(String.init) ?? ""
         return last == "key" || last == "url" || last.contains("secret")
-            || last.contains("key_file")
+            || last.contains("key_file") || last == "headers_file"
     }
 
     /// A fault for each change that needs a restart.

@@ -111,8 +111,10 @@ final class BridgeCall: CallHandle {
     private func ask(_ question: BridgeEndpoint.Question, _ session: any CallerSession) {
         let stream =
             endpoint.method == .infer && request.wantsEvents ? ProgressStream(exchange) : nil
-        let walk = WalkCall(progress: stream.map { stream in { stream.progress($0) } }) {
-            [self] outcome in
+        let walk = WalkCall(
+            progress: stream.map { stream in { stream.progress($0) } },
+            traced: { [exchange] in exchange.trace(as: $0) }
+        ) { [self] outcome in
             self.walk = nil
             written(outcome, by: question) { call, answer in
                 if let stream {
