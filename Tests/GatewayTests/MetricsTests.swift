@@ -63,7 +63,7 @@ private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus
         for expected in [
             #"sluice_calls_total{model="iris",version="1",door="binary",method="infer",code="OK"} 2"#,
             #"sluice_calls_total{model="",version="",door="binary",method="infer",code="NOT_FOUND"} 1"#,
-            #"sluice_calls_total{model="",version="",door="binary",method="repository_index",code="OK"} 1"#,
+            #"sluice_calls_total{model="",version="",door="binary",method="models.index",code="OK"} 1"#,
             #"sluice_plan_calls_total{plan="gold",code="OK"} 1"#,
             #"sluice_cold_calls_total{model="iris",version="1"} 1"#,
             #"sluice_call_seconds_sum{model="iris",version="1"} 0.01"#,

@@ -21,17 +21,15 @@ final class Listener: Service {
 
     private let channel: any Channel
     private let book: ConnectionBook
-    let handshakes: Handshakes
-    private let limits: LimitsBox
+    private let limits: Latest<Limits>
     private let readiness: Readiness
     private let logger: Logger
     let address: Endpoint
 
     private init(
-        channel: any Channel, address: Endpoint, book: ConnectionBook,
-        handshakes: Handshakes, limits: LimitsBox, readiness: Readiness, logger: Logger
+        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: Latest<Limits>,
+        readiness: Readiness, logger: Logger
     ) {
-        self.handshakes = handshakes
         self.channel = channel
         self.address = address
         self.book = book
@@ -42,20 +40,15 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: LimitsBox,
-        proxies: [AddressBlock] = [], readiness: Readiness, group: any EventLoopGroup,
+        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Latest<Limits>,
+        handshakes: Handshakes, proxies: [AddressBlock] = [], readiness: Readiness,
+        group: any EventLoopGroup,
         logger: Logger
     ) async throws -> Listener {
         let book = ConnectionBook(limits: limits)
-        let tls = {
-            var settings = TLSConnectionSettings()
-            settings.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))
-            return settings
-        }()
-        let handshakes = Handshakes(limits: limits.now)
         let reception = Reception(
-            book: book, handshakes: handshakes, contexts: contexts, tls: tls,
-            doors: doors, proxies: proxies, logger: logger)
+            book: book, handshakes: handshakes, contexts: contexts, limits: limits, doors: doors,
+            proxies: proxies, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -76,7 +69,7 @@ final class Listener: Service {
         let channel = try await bind(bootstrap, to: endpoint, setting: "listen")
         return Listener(
             channel: channel, address: endpoint.bound(to: channel.localAddress), book: book,
-            handshakes: handshakes, limits: limits, readiness: readiness, logger: logger)
+            limits: limits, readiness: readiness, logger: logger)
     }
 
     /// Open connections, those in their handshake too.

@@ -209,6 +209,30 @@ package enum MetricNames {
         fetches, fetchesUnderWay, fetchBytes, storeErrors, storeCache, storeCacheBudget,
     ]
 
+    // MARK: - Traces
+
+    static let tracedCalls = MetricDescription(
+        "sluice_traces_exported_calls_total", .counter,
+        "Calls whose spans the collector has taken.")
+    static let tracedSpans = MetricDescription(
+        "sluice_traces_exported_spans_total", .counter, "Their spans.")
+    static let tracesDropped = MetricDescription(
+        "sluice_traces_dropped_calls_total", .counter, labels: ["reason"],
+        "Calls whose spans nobody will see: the queue was full, the collector unreachable, or it refused them."
+    )
+    static let spansRejected = MetricDescription(
+        "sluice_traces_rejected_spans_total", .counter,
+        "Spans that the collector did not take, of requests that it took.")
+    static let traceFailures = MetricDescription(
+        "sluice_traces_export_failures_total", .counter,
+        "Requests to the collector that failed, those that were tried again too.")
+    static let tracesWaiting = MetricDescription(
+        "sluice_traces_waiting_calls", .gauge, "Calls whose spans wait to be sent.")
+
+    static let ofTraces = [
+        tracedCalls, tracedSpans, tracesDropped, spansRejected, traceFailures, tracesWaiting,
+    ]
+
     // MARK: - The process
 
     static let build = MetricDescription(
@@ -241,5 +265,6 @@ package enum MetricNames {
 
     /// All that are always there, by room.
     package static let all =
-        ofCalls + ofModels + ofShards + ofConnections + ofIntrospection + ofStore + ofProcess
+        ofCalls + ofModels + ofShards + ofConnections + ofIntrospection + ofStore + ofTraces
+        + ofProcess
 }

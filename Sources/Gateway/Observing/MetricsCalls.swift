@@ -37,7 +37,7 @@ private final class ModelCalls: Sendable {
         load = runs ? families.load.series(model, version) : nil
         run = runs ? families.run.series(model, version) : nil
         make = { door, method, code in
-            families.calls.series(model, version, door.rawValue, method.metricName, code.name)
+            families.calls.series(model, version, door.rawValue, method.name, code.name)
         }
     }
 
@@ -124,7 +124,7 @@ package final class CallMetrics: CallObserver {
         let model = handles(of: call)
         model.calls(call).add()
         let timing = call.timing
-        let exemplar = call.span.flatMap(CallMetrics.exemplar)
+        let exemplar = call.span.map(CallMetrics.exemplar)
         CallMetrics.observe(call.total, in: model.total, exemplar)
         if timing.admission > .zero { CallMetrics.observe(timing.admission, in: auth, exemplar) }
         model.bytesIn.add(UInt64(call.bytesIn))
@@ -152,11 +152,9 @@ package final class CallMetrics: CallObserver {
     }
 
     /// Of a call that is traced; few are.
-    private static func exemplar(_ span: TraceContext) -> Exemplar? {
-        let bytes = span.bytes
-        guard bytes.count >= 24 else { return nil }
-        return Exemplar(
-            trace: Array(bytes[..<16]), span: Array(bytes[16..<24]),
+    private static func exemplar(_ span: TraceContext) -> Exemplar {
+        Exemplar(
+            trace: Array(span.traceID), span: Array(span.spanID),
             time: Date().timeIntervalSince1970)
     }
 
@@ -205,30 +203,6 @@ package final class CallMetrics: CallObserver {
         families.calls.counts.compactMap { values, count in
             guard !values[0].isEmpty, values[3].hasPrefix("infer") else { return nil }
             return (values[0], values[1], values[4], count)
-        }
-    }
-}
-
-extension Contract.Method {
-    /// As a label.
-    var metricName: String {
-        switch self {
-        case .infer: "infer"
-        case .inferStream: "infer_stream"
-        case .modelMetadata: "model_metadata"
-        case .modelReady: "model_ready"
-        case .serverMetadata: "server_metadata"
-        case .serverReady: "server_ready"
-        case .repositoryIndex: "repository_index"
-        case .repositoryLoad: "repository_load"
-        case .repositoryUnload: "repository_unload"
-        case .modelStatistics: "model_statistics"
-        case .healthWatch: "health_watch"
-        case .modelControl: "model_control"
-        case .modelAccount: "model_account"
-        case .modelAlias: "model_alias"
-        case .gatewayControl: "gateway_control"
-        case .accessCheck: "access_check"
         }
     }
 }

@@ -60,10 +60,11 @@ extension MetricsDesk {
     }
 
     /// The rooms of the walk are asked from now on.
-    func add(_ walk: Walk, fetcher: BucketFetcher?) {
+    func add(_ walk: Walk, fetcher: BucketFetcher?, traces: TraceExporter?) {
         add(FleetSource(desk: self, registry: walk.registry, fleet: walk.fleet))
         add(GateSource(gatekeeper: walk.gatekeeper))
         add(StoreSource(fetcher: fetcher))
+        add(TraceSource(traces: traces))
         add(ProcessSource(readiness: walk.readiness, reloader: walk.reloader))
     }
 }

@@ -5,15 +5,16 @@ import Foundation
 import Glibc
 import Outside
 import Telemetry
+import Traces
 
 struct DoorSource: MetricSource {
     let listener: Listener
+    let handshakes: Handshakes
     let certificates: Certificates
 
     func write(to page: inout MetricPage) {
         page.begin(MetricNames.connections)
         page.sample([], UInt64(listener.connectionCount))
-        let handshakes = listener.handshakes
         let counts = handshakes.counts
         page.begin(MetricNames.handshakes)
         page.sample(["full"], counts.full)
@@ -52,6 +53,29 @@ struct StoreSource: MetricSource {
         page.sample([], statistics.cacheBytes)
         page.begin(MetricNames.storeCacheBudget)
         page.sample([], statistics.cacheBudget)
+    }
+}
+
+struct TraceSource: MetricSource {
+    /// Nil when there are no traces.
+    let traces: TraceExporter?
+
+    func write(to page: inout MetricPage) {
+        let counts = traces?.counts ?? TraceCounts()
+        page.begin(MetricNames.tracedCalls)
+        page.sample([], counts.exportedCalls)
+        page.begin(MetricNames.tracedSpans)
+        page.sample([], counts.exportedSpans)
+        page.begin(MetricNames.tracesDropped)
+        page.sample(["queue"], counts.droppedQueue)
+        page.sample(["unreachable"], counts.droppedUnreachable)
+        page.sample(["refused"], counts.droppedRefused)
+        page.begin(MetricNames.spansRejected)
+        page.sample([], counts.rejectedSpans)
+        page.begin(MetricNames.traceFailures)
+        page.sample([], counts.failures)
+        page.begin(MetricNames.tracesWaiting)
+        page.sample([], UInt64(counts.waiting))
     }
 }
 
