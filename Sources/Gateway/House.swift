@@ -63,30 +63,37 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
-        let limits = LimitsBox(settings.limits)
-        reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
+        let limits = Latest(settings.limits)
+        let handshakes = Handshakes(limits: settings.limits)
+        reloader.add(
+            ReloadPart { new, old in
+                .init {
+                    limits.replace(with: new.limits)
+                    handshakes.apply(new.limits, insteadOf: old.limits)
+                }
+            })
+        let metrics = MetricsDesk.open(settings.metrics)
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, group: group, logger: logger)
+            settings, reloader: reloader, audit: audit, metrics: metrics, group: group,
+            logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin,
-                front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
+                front: .admin(
+                    readiness: rooms.readiness, metrics: metrics, limits: settings.http,
+                    logger: logger),
                 group: group)
+            let front = rooms.front(settings, reloader: reloader, logger: logger)
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
                 doors: HouseDoors(
-                    walk: rooms.walk,
-                    front: .callers(
-                        settings, desk: rooms.walk,
-                        conditions: FleetConditions(
-                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
-                        authorization: rooms.authorization,
-                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
-                        logger: logger),
-                    limits: limits, logger: logger),
-                limits: limits,
+                    walk: rooms.walk, front: front, limits: limits, logger: logger),
+                limits: limits, handshakes: handshakes,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
+            metrics?.add(
+                DoorSource(
+                    listener: listener, handshakes: handshakes, certificates: certificates))
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
@@ -163,7 +170,7 @@ struct Rooms: Sendable {
 
     static func open(
         _ settings: Settings, reloader: Reloader, audit: any AuditLog,
-        group: MultiThreadedEventLoopGroup, logger: Logger
+        metrics: MetricsDesk?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
         let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
@@ -175,8 +182,8 @@ struct Rooms: Sendable {
             do {
                 return try await open(
                     settings, source: source, seals: seals, registry: registry,
-                    reloader: reloader, audit: audit, traces: traces, group: group,
-                    logger: logger)
+                    reloader: reloader, audit: audit, metrics: metrics, traces: traces,
+                    group: group, logger: logger)
             } catch {
                 await traces?.close()
                 throw error
@@ -189,7 +196,7 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, traces: TraceExporter?,
+        reloader: Reloader, audit: any AuditLog, metrics: MetricsDesk?, traces: TraceExporter?,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
@@ -203,7 +210,8 @@ struct Rooms: Sendable {
         let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
             settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            observer: FleetLog(logger: logger, versions: versions).counted(by: metrics),
+            journal: fence,
             fetcher: source.fetcher)
         let repository = RepositoryWatch(
             repository: source.repository, registry: registry, versions: versions, fleet: fleet,
@@ -225,12 +233,15 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
-            observer: GateLog(logger: logger), unknownModel: registry.unknown)
+            observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
+        // One line a part; those that are off are not there.
+        let observers: [(any CallObserver)?] = [traces, metrics?.calls]
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: traces.map { [$0] } ?? [], tracer: traces?.tracer, group: group)
+            observers: observers.compactMap(\.self), tracer: traces?.tracer, group: group)
+        metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in
@@ -239,6 +250,9 @@ struct Rooms: Sendable {
                 let plans = Plans(new.plans)
                 return ReloadPart.Ready {
                     gatekeeper.plans.reload(plans)
+                    gatekeeper.apply(
+                        calls: new.callsMax, callsPerClient: new.callsPerClientMax,
+                        tokenBytes: new.limits.tokenBytes)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
                 }
@@ -282,6 +296,28 @@ struct Rooms: Sendable {
         return TrialInspector(
             before: files, limits: limits, program: program, state: settings.state,
             note: { logger.notice("\($0)") })
+    }
+
+    /// HTTP on the callers' port, as the settings in force have it.
+    func front(_ settings: Settings, reloader: Reloader, logger: Logger) -> Latest<HTTPFront> {
+        let server = settings.auth.server
+        let budget = RequestBudget(
+            requests: .perSecond(server.requestsPerAddress),
+            failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60)))
+        let make = { @Sendable [walk, authorization, guide] (settings: Settings) in
+            HTTPFront.callers(
+                settings, desk: walk,
+                conditions: FleetConditions(registry: walk.registry, fleet: walk.fleet),
+                authorization: authorization, budget: budget,
+                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide, logger: logger)
+        }
+        let front = Latest(make(settings))
+        reloader.add(
+            ReloadPart { new, _ in
+                let next = make(new)
+                return .init { front.replace(with: next) }
+            })
+        return front
     }
 
     /// Ends what has threads or files, after the doors are closed.

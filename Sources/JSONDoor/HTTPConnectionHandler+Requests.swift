@@ -11,6 +11,7 @@ import NIOHTTP1
 extension HTTPConnectionHandler {
     func begin(_ head: HTTPRequestHead) {
         requests += 1
+        served += 1
         isHead = head.method == .HEAD
         let places = FieldPlaces(head.headers)
         origin = allowedOrigin(head, places)

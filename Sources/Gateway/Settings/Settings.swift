@@ -39,6 +39,7 @@ package struct Settings: Sendable, Equatable {
     package var audit = AuditSettings()
     package var usage = UsageSettings()
     package var traces = TraceSettings()
+    package var metrics = MetricsSettings()
 
     package init() {}
 }
