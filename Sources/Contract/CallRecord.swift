@@ -27,6 +27,8 @@ package struct CallRecord: Sendable {
     package var plan: String
     /// The caller's numeric address.
     package var address: String
+    /// The name of the connection in the logs of both sides.
+    package var connection: String
     /// Of the caller (W3C trace context), when it sent one.
     package var trace: TraceContext?
     /// The message's bytes, and those of the tensors in the answer.
@@ -41,7 +43,7 @@ package struct CallRecord: Sendable {
     package init(
         _ call: Call, model: String = "", version: String = "", failure: CallFailure? = nil,
         issuer: String = "", client: String = "", plan: String = "", address: String,
-        bytesOut: Int = 0, timing: Timing, answered: Instant
+        connection: String = "", bytesOut: Int = 0, timing: Timing, answered: Instant
     ) {
         door = call.door
         method = call.method
@@ -54,6 +56,7 @@ package struct CallRecord: Sendable {
         self.client = client
         self.plan = plan
         self.address = address
+        self.connection = connection
         trace = call.trace
         bytesIn = call.body.byteCount
         self.bytesOut = bytesOut
@@ -65,5 +68,11 @@ package struct CallRecord: Sendable {
 
 /// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.
 package protocol CallObserver: Sendable {
+    /// False while its setting is off: when nobody wants calls, no record is made.
+    var wantsCalls: Bool { get }
     func answered(_ call: CallRecord)
+}
+
+extension CallObserver {
+    package var wantsCalls: Bool { true }
 }

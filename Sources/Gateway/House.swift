@@ -32,11 +32,16 @@ package final class House: Sendable {
     private let lock: FileLock
     private let reloader: Reloader
     private let audit: AuditTrail
+    private let logs: CallLogs
+    private let state: StateDesk
 
     private init(
         rooms: Rooms, certificates: Certificates, listener: Listener, adminPort: AdminPort,
-        lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logger: Logger
+        lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logs: CallLogs,
+        state: StateDesk, logger: Logger
     ) {
+        self.state = state
+        self.logs = logs
         self.reloader = reloader
         self.audit = audit
         self.lock = lock
@@ -63,17 +68,24 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
+        let logs = try CallLogs(settings, reloader: reloader, logger: logger)
         let limits = LimitsBox(settings.limits)
         reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, group: group, logger: logger)
+            settings, reloader: reloader, audit: audit, logs: logs, group: group, logger: logger)
+        let book = ConnectionBook(limits: limits)
+        let state = StateDesk(
+            rooms, book: book, reloader: reloader, accessLog: logs.access, state: settings.state,
+            eventLoop: group.next(), logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin,
-                front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
+                front: .admin(
+                    readiness: rooms.readiness, state: state, limits: settings.http,
+                    logger: logger),
                 group: group)
             let listener = try await Listener.open(
-                settings.listen, contexts: contexts,
+                settings.listen, book: book, contexts: contexts,
                 doors: HouseDoors(
                     walk: rooms.walk,
                     front: .callers(
@@ -82,7 +94,7 @@ package final class House: Sendable {
                             registry: rooms.walk.registry, fleet: rooms.walk.fleet),
                         authorization: rooms.authorization,
                         standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
-                        logger: logger),
+                        observer: logs.access, logger: logger),
                     limits: limits, logger: logger),
                 limits: limits,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
@@ -90,7 +102,8 @@ package final class House: Sendable {
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
-                lock: lock, reloader: reloader, audit: audit, logger: logger)
+                lock: lock, reloader: reloader, audit: audit, logs: logs, state: state,
+                logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -109,6 +122,9 @@ package final class House: Sendable {
                 services: serviceBefore + [
                     // Stopped from the last to the first.
                     .init(service: audit, successTerminationBehavior: .ignore),
+                    .init(service: logs.access, successTerminationBehavior: .ignore),
+                    .init(service: logs.slow, successTerminationBehavior: .ignore),
+                    .init(service: state, successTerminationBehavior: .ignore),
                     .init(service: certificates, successTerminationBehavior: .ignore),
                     .init(service: rooms.usage, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
@@ -124,6 +140,7 @@ package final class House: Sendable {
             reload: { [reloader] in
                 reloader.reload(asked: AuditEvent(act: "config.reload", outcome: .done))
             },
+            tellState: { [state] in state.ring() },
             leave: { [rooms] in rooms.fence.end() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await watch.run() }
@@ -135,6 +152,7 @@ package final class House: Sendable {
         await rooms.close(logger: logger)
         await adminPort.close()
         await audit.write()
+        await logs.access.close()
         logger.info("stopped")
     }
 }
@@ -157,7 +175,7 @@ struct Rooms: Sendable {
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
-        _ settings: Settings, reloader: Reloader, audit: any AuditLog,
+        _ settings: Settings, reloader: Reloader, audit: any AuditLog, logs: CallLogs,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
@@ -168,7 +186,7 @@ struct Rooms: Sendable {
         do {
             return try await open(
                 settings, source: source, seals: seals, registry: registry, reloader: reloader,
-                audit: audit, group: group, logger: logger)
+                audit: audit, logs: logs, group: group, logger: logger)
         } catch {
             try await source.close()
             throw error
@@ -177,7 +195,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, group: MultiThreadedEventLoopGroup, logger: Logger
+        reloader: Reloader, audit: any AuditLog, logs: CallLogs,
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
@@ -217,7 +236,7 @@ struct Rooms: Sendable {
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            group: group)
+            observers: logs.observers, group: group)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in

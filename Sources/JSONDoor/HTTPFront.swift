@@ -15,12 +15,16 @@ package struct HTTPFront: Sendable {
     package var origins: CrossOrigin
     /// Browsers are told to come by TLS only; never for localhost, where every port would be meant.
     package var isStrict: Bool
+    /// Told of requests that were answered without being a call.
+    package var observer: (any HTTPObserver)?
     package var logger: Logger
 
     package init(
         routes: RouteTable, limits: HTTPLimits, desk: (any FrontDesk)? = nil,
-        origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false, logger: Logger
+        origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false,
+        observer: (any HTTPObserver)? = nil, logger: Logger
     ) {
+        self.observer = observer
         self.origins = origins
         self.isStrict = isStrict
         self.routes = routes

@@ -40,11 +40,11 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: LimitsBox,
-        proxies: [AddressBlock] = [], readiness: Readiness, group: any EventLoopGroup,
+        _ endpoint: Endpoint, book: ConnectionBook, contexts: LoopContexts, doors: any Doors,
+        limits: LimitsBox, proxies: [AddressBlock] = [], readiness: Readiness,
+        group: any EventLoopGroup,
         logger: Logger
     ) async throws -> Listener {
-        let book = ConnectionBook(limits: limits)
         let tls = {
             var settings = TLSConnectionSettings()
             settings.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))

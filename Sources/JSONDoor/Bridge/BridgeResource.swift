@@ -126,6 +126,7 @@ final class BridgeCall: CallHandle {
             }
         }
         self.walk = walk
+        exchange.isCall = true
         walk.begin(
             Call(
                 method: endpoint.method, model: request.model, version: request.modelVersion,
