@@ -109,6 +109,7 @@ let package = Package(
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OpenInference", ["Contract", nio]),
         room("Compression", ["CZlib", nio]),
+        room("Traces", ["Contract"]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
@@ -138,8 +139,8 @@ let package = Package(
         room(
             "Outside",
             [
-                "Contract", "TLS", "Catalogue", "Files", httpClient, nio, posix, nioSSL, http,
-                logging, jwt,
+                "Contract", "TLS", "Catalogue", "Files", "Traces", httpClient, nio, posix, nioSSL,
+                http, logging, jwt,
             ]),
 
         // Import: the converter's own files are readable ones, carried in the binary.
@@ -160,6 +161,7 @@ let package = Package(
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
                 "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
+                "Compression", "Traces",
                 nio,
                 posix, http,
                 logging, lifecycle,
@@ -195,6 +197,7 @@ let package = Package(
             "MessagesTests",
             ["Messages", "SluiceMessages", "Contract", "CMessages", "CProtobufC", nio, protobuf]),
         tests("CompressionTests", ["Compression", nio]),
+        tests("TracesTests", ["Traces", "Contract", nio]),
         tests("OpenInferenceTests", ["OpenInference", "Contract", nio]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
         tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
@@ -220,12 +223,15 @@ let package = Package(
             ["Workshop", "Catalogue", "Files", "Outside", "OnnxRuntime", "Contract", "TLS", nio]),
         tests(
             "OutsideTests",
-            ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
+            [
+                "Outside", "TLS", "Catalogue", "Files", "Traces", "Contract", nio, posix, http,
+                logging,
+            ]),
         tests(
             "GatewayTests",
             [
                 "Gateway", "Admission", "Contract", "Catalogue", "JSONDoor", "Outside", "Shards",
-                "Files", "TLS", "Usage", grdb, nio, posix, embedded, logging,
+                "Files", "TLS", "Usage", "Traces", grdb, nio, posix, embedded, logging,
             ]),
         tests(
             "SluiceClientTests",

@@ -69,8 +69,15 @@ package final class House: Sendable {
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
         let logs = try CallLogs(settings, reloader: reloader, logger: logger)
-        let limits = LimitsBox(settings.limits)
-        reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
+        let limits = Latest(settings.limits)
+        let handshakes = Handshakes(limits: settings.limits)
+        reloader.add(
+            ReloadPart { new, old in
+                .init {
+                    limits.replace(with: new.limits)
+                    handshakes.apply(new.limits, insteadOf: old.limits)
+                }
+            })
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, logs: logs, group: group, logger: logger)
         let book = ConnectionBook(limits: limits)
@@ -84,19 +91,13 @@ package final class House: Sendable {
                     readiness: rooms.readiness, state: state, limits: settings.http,
                     logger: logger),
                 group: group)
+            let front = rooms.front(
+                settings, reloader: reloader, observer: logs.access, logger: logger)
             let listener = try await Listener.open(
                 settings.listen, book: book, contexts: contexts,
                 doors: HouseDoors(
-                    walk: rooms.walk,
-                    front: .callers(
-                        settings, desk: rooms.walk,
-                        conditions: FleetConditions(
-                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
-                        authorization: rooms.authorization,
-                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
-                        observer: logs.access, logger: logger),
-                    limits: limits, logger: logger),
-                limits: limits,
+                    walk: rooms.walk, front: front, limits: limits, logger: logger),
+                limits: limits, handshakes: handshakes,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
             rooms.readiness.set(true)
@@ -113,10 +114,13 @@ package final class House: Sendable {
     /// Serves. Returns when everything has ended in good order.
     package func run() async throws {
         // Only where there is an embedded issuer.
-        let serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
+        var serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
             rooms.authorization.map {
                 [.init(service: $0, successTerminationBehavior: .ignore)]
             } ?? []
+        if let traces = rooms.traces {
+            serviceBefore.append(.init(service: traces, successTerminationBehavior: .ignore))
+        }
         let group = ServiceGroup(
             configuration: .init(
                 services: serviceBefore + [
@@ -168,6 +172,8 @@ struct Rooms: Sendable {
     let fence: Fence
     let seals: SealKeeper
     let usage: UsageKeeper
+    /// Nil when there are no traces.
+    let traces: TraceExporter?
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
@@ -184,9 +190,16 @@ struct Rooms: Sendable {
         let source = try ModelSource.open(
             settings, inspector: seals.inspector, group: group, logger: logger)
         do {
-            return try await open(
-                settings, source: source, seals: seals, registry: registry, reloader: reloader,
-                audit: audit, logs: logs, group: group, logger: logger)
+            let traces = try TraceExporter.open(settings.traces, group: group, logger: logger)
+            do {
+                return try await open(
+                    settings, source: source, seals: seals, registry: registry,
+                    reloader: reloader, audit: audit, logs: logs, traces: traces, group: group,
+                    logger: logger)
+            } catch {
+                await traces?.close()
+                throw error
+            }
         } catch {
             try await source.close()
             throw error
@@ -195,7 +208,7 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, logs: CallLogs,
+        reloader: Reloader, audit: any AuditLog, logs: CallLogs, traces: TraceExporter?,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
@@ -236,7 +249,8 @@ struct Rooms: Sendable {
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: logs.observers, group: group)
+            observers: logs.observers + (traces.map { [$0] } ?? []), tracer: traces?.tracer,
+            group: group)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in
@@ -245,6 +259,9 @@ struct Rooms: Sendable {
                 let plans = Plans(new.plans)
                 return ReloadPart.Ready {
                     gatekeeper.plans.reload(plans)
+                    gatekeeper.apply(
+                        calls: new.callsMax, callsPerClient: new.callsPerClientMax,
+                        tokenBytes: new.limits.tokenBytes)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
                 }
@@ -254,7 +271,7 @@ struct Rooms: Sendable {
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
+            source: source, fence: fence, seals: seals, usage: usage, traces: traces, fleet: fleet,
             issuers: issuers,
             authorization: .open(
                 settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
@@ -290,6 +307,31 @@ struct Rooms: Sendable {
             note: { logger.notice("\($0)") })
     }
 
+    /// HTTP on the callers' port, as the settings in force have it.
+    func front(
+        _ settings: Settings, reloader: Reloader, observer: any HTTPObserver, logger: Logger
+    ) -> Latest<HTTPFront> {
+        let server = settings.auth.server
+        let budget = RequestBudget(
+            requests: .perSecond(server.requestsPerAddress),
+            failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60)))
+        let make = { @Sendable [walk, authorization, guide] (settings: Settings) in
+            HTTPFront.callers(
+                settings, desk: walk,
+                conditions: FleetConditions(registry: walk.registry, fleet: walk.fleet),
+                authorization: authorization, budget: budget,
+                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide,
+                observer: observer, logger: logger)
+        }
+        let front = Latest(make(settings))
+        reloader.add(
+            ReloadPart { new, _ in
+                let next = make(new)
+                return .init { front.replace(with: next) }
+            })
+        return front
+    }
+
     /// Ends what has threads or files, after the doors are closed.
     func close(logger: Logger) async {
         // Gigabytes that a loader is reading are not waited for.
@@ -299,6 +341,7 @@ struct Rooms: Sendable {
         }
         fence.end()
         await usage.close()
+        await traces?.close()
         await seals.keep()
         do {
             try await source.close()

@@ -178,7 +178,9 @@ final class Loaders: Sendable {
             let (waiters, isUnwanted) = resident.loadEnded(
                 awake, took: now.since(began), now: now)
             observer.modelLoaded(resident.entry, time: now.since(began))
-            hand(awake, of: resident, to: waiters, now: now)
+            var steps = resident.loadSteps.withLock { $0 }
+            steps.created(from: began, to: now)
+            hand(awake, of: resident, to: waiters, steps, now: now)
             if isUnwanted { release(resident) }
             send(overdrawn, awayFor: resident)
         } catch {
@@ -272,14 +274,15 @@ final class Loaders: Sendable {
     }
 
     private func hand(
-        _ awake: AwakeModel, of resident: Resident, to waiters: [Waiter], now: Instant
+        _ awake: AwakeModel, of resident: Resident, to waiters: [Waiter], _ steps: LoadSteps,
+        now: Instant
     ) {
         var ready: [Run] = []
         ready.reserveCapacity(waiters.count)
         for waiter in waiters {
             switch waiter {
             case .run(let run):
-                guard run.grant(awake, now: now) else { continue }
+                guard run.grant(awake, now: now, load: steps) else { continue }
                 if run.onlyWakes {
                     run.endWake()
                 } else {

@@ -62,6 +62,8 @@ private let trace = TraceContext(
         timing.admission = .microseconds(10)
         timing.queue = .microseconds(20)
         timing.load = .milliseconds(30)
+        timing.fetch = .milliseconds(9)
+        timing.create = .milliseconds(20)
         timing.run = .microseconds(40)
         timing.cold = true
         timing.batch = 4
@@ -70,7 +72,7 @@ private let trace = TraceContext(
                 {"time":"2026-11-23T06:14:59.750Z","kind":"call","door":"binary","method":"infer",\
                 "model":"iris","version":"1","code":"OK","issuer":"local","client":"app","plan":"gold",\
                 "peer":"127.0.0.1","connection":"k3-1","trace":"4bf92f3577b34da6a3ce929d0e0e4736",\
-                "bytes_in":120,"bytes_out":48,"auth_us":10,"queue_us":20,"load_us":30000,"run_us":40,\
+                "bytes_in":120,"bytes_out":48,"auth_us":10,"queue_us":20,"load_us":30000,"fetch_us":9000,"create_us":20000,"run_us":40,\
                 "total_us":31000,"cold":true,"batch":4}
 
                 """)
@@ -222,5 +224,16 @@ private let trace = TraceContext(
         #expect(
             call(timing: timing, total: .milliseconds(1_225)).phases
                 == "auth 2 ms, load 1.2 s, queue 0 ns, run 20 ms, other 3 ms")
+        timing.cold = true
+        timing.fetch = .milliseconds(900)
+        timing.create = .milliseconds(300)
+        timing.run = .zero
+        #expect(
+            call(
+                failure: CallFailure(.deadlineExceeded, .deadlinePast, "too late"), timing: timing,
+                total: .milliseconds(1_302)
+            ).phases
+                == "auth 2 ms, load 1.2 s (fetch 900 ms, create 300 ms), queue 0 ns, run 0 ns, unfinished 100 ms"
+        )
     }
 }

@@ -7,7 +7,7 @@ import Synchronization
 /// What is under way, oldest first, bounded: whoever comes when it is full takes the place of the oldest. An honest
 /// handshake takes milliseconds, one that is meant to hold a place grows old.
 package struct UnderWay<Element: Sendable>: Sendable {
-    package let countMax: Int
+    package var countMax: Int
     private var elements: [UInt64: Element] = [:]
     /// In the order of entering; numbers that have left are still here until they are first.
     private var order: [UInt64] = []
@@ -61,15 +61,29 @@ final class Handshakes: Sendable {
     private let state: Mutex<State>
 
     init(limits: Limits) {
-        let perSecond = UInt64(max(0, limits.handshakesPerAddress))
-        // As many again as four seconds give may come at once: a client opens its connections together.
-        let rates = BucketTable<NetworkAddress>(
-            rate: Rate(perSecond, per: .seconds(1), burst: 4 * perSecond),
-            keysMax: Handshakes.addressesMax)
         state = Mutex(
             State(
-                rates: perSecond == 0 ? nil : rates,
-                underWay: UnderWay(countMax: limits.handshakes)))
+                rates: Handshakes.rates(limits), underWay: UnderWay(countMax: limits.handshakes)))
+    }
+
+    /// New settings. Addresses begin with a full bucket when the rate has changed; what is under way stays.
+    func apply(_ new: Limits, insteadOf old: Limits) {
+        state.withLock {
+            if new.handshakesPerAddress != old.handshakesPerAddress {
+                $0.rates = Handshakes.rates(new)
+            }
+            $0.underWay.countMax = max(1, new.handshakes)
+        }
+    }
+
+    private static func rates(_ limits: Limits) -> BucketTable<NetworkAddress>? {
+        let perSecond = UInt64(max(0, limits.handshakesPerAddress))
+        // As many again as four seconds give may come at once: a client opens its connections together.
+        return perSecond == 0
+            ? nil
+            : BucketTable(
+                rate: Rate(perSecond, per: .seconds(1), burst: 4 * perSecond),
+                keysMax: Handshakes.addressesMax)
     }
 
     /// Lets a handshake begin; nil when the address has had its share. It is over with ``end(_:)`` or the channel.

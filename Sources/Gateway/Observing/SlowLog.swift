@@ -114,30 +114,27 @@ extension CallRecord {
         ]
         let sum = known.reduce(Nanoseconds.zero) { $0 + $1.1 }
         let other = Nanoseconds(total.count > sum.count ? total.count - sum.count : 0)
-        return (known + [(code == .ok ? "other" : "unfinished", other)]).map { "\($0) \($1)" }
+        return (known + [(code == .ok ? "other" : "unfinished", other)])
+            .map { name, time in
+                name == "load" && timing.cold
+                    ? "load \(time) (fetch \(timing.fetch), create \(timing.create))"
+                    : "\(name) \(time)"
+            }
             .joined(separator: ", ")
     }
 
     func slowness(unsaid: UInt64) -> Logger.Metadata {
         var metadata: Logger.Metadata = [
             "took": "\(total)", "phases": "\(phases)", "cold": "\(timing.cold)",
-            "call.method": "\(method.auditName)", "call.door": "\(door.rawValue)",
+            "call.method": "\(method.name)", "call.door": "\(door.rawValue)",
             "call.code": "\(code.name)", "client": "\(client)", "peer.address": "\(address)",
             "connection.id": "\(connection)",
             "model": "\(model.isEmpty ? SettingText.shown(asked.model) : model)",
             "version": "\(version)", "setting": "slow_log.over",
         ]
         if reason != .none { metadata["call.reason"] = "\(reason.rawValue)" }
-        if let trace {
-            metadata["trace"] = "\(TraceContext.hex(trace.bytes[..<16]))"
-        }
+        if let trace = span ?? trace { metadata["trace"] = "\(trace.traceText)" }
         if unsaid > 0 { metadata["calls.unsaid"] = "\(unsaid)" }
         return metadata
-    }
-}
-
-extension TraceContext {
-    static func hex(_ bytes: ArraySlice<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 }

@@ -103,7 +103,7 @@ struct StateDocument: Sendable {
                     json.member("peer", call.address)
                     json.member("client", call.client)
                     json.member("door", call.door.rawValue)
-                    json.member("method", call.method.auditName)
+                    json.member("method", call.method.name)
                     json.member("model", call.model)
                     if !call.version.isEmpty { json.member("version", call.version) }
                     json.member("stage", call.stage)

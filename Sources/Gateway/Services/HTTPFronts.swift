@@ -11,20 +11,16 @@ extension HTTPFront {
     /// The callers' port: the JSON bridge, what browsers load, and the authorization server when there is one.
     package static func callers(
         _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
-        authorization: AuthorizationQueue?, standings: any StandingsDesk, guide: any ModelGuide,
-        observer: (any HTTPObserver)? = nil, logger: Logger
+        authorization: AuthorizationQueue?, budget: RequestBudget, standings: any StandingsDesk,
+        guide: any ModelGuide, observer: (any HTTPObserver)? = nil, logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
         routes += BrowserModule.routes()
         routes += ModelEvents.routes(conditions)
         if let authorization {
-            let server = settings.auth.server
             routes += OAuthEndpoint.routes(
-                desk: authorization,
-                budget: RequestBudget(
-                    requests: .perSecond(server.requestsPerAddress),
-                    failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
-                issuer: IssuerAddress(setting: server.url))
+                desk: authorization, budget: budget,
+                issuer: IssuerAddress(setting: settings.auth.server.url))
         }
         routes += ConsoleRoutes.data(standings: standings)
         if settings.showsConsole { routes += ConsoleRoutes.page() }

@@ -40,6 +40,7 @@ package struct Settings: Sendable, Equatable {
     package var accessLog = AccessLogSettings()
     package var slowLog = SlowLogSettings()
     package var usage = UsageSettings()
+    package var traces = TraceSettings()
 
     package init() {}
 }
