@@ -46,6 +46,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 /// Signed tokens and keys of other issuers; `--disable-default-traits` builds without (docs/decisions/0013).
 let jwt: Target.Dependency = .product(
     name: "JWTKit", package: "jwt-kit", condition: .when(traits: ["JWT"]))
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
@@ -74,6 +75,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
@@ -113,6 +115,7 @@ let package = Package(
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
+        room("Telemetry", [metrics]),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -166,7 +169,7 @@ let package = Package(
                 posix, http,
                 logging, lifecycle,
                 unixSignals,
-                "Files", configuration, yaml,
+                "Files", "Telemetry", configuration, yaml,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
         .target(
@@ -218,6 +221,7 @@ let package = Package(
         tests("CostsTests", ["Costs", "Contract"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
+        tests("TelemetryTests", ["Telemetry", metrics]),
         tests(
             "WorkshopTests",
             ["Workshop", "Catalogue", "Files", "Outside", "OnnxRuntime", "Contract", "TLS", nio]),
@@ -231,7 +235,7 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "Admission", "Contract", "Catalogue", "JSONDoor", "Outside", "Shards",
-                "Files", "TLS", "Usage", "Traces", grdb, nio, posix, embedded, logging,
+                "Files", "TLS", "Telemetry", "Usage", "Traces", grdb, nio, posix, embedded, logging,
             ]),
         tests(
             "SluiceClientTests",

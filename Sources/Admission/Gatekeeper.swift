@@ -320,6 +320,7 @@ extension Gatekeeper {
             case .stopped: .notAsked(late)
             }
         let now = clock()
+        observer?.asked(lookup.issuer.name, took: now.since(started))
         let settlement = state.withLock {
             $0.cache.settle(lookup, outcome, started: started, now: now)
         }

@@ -78,8 +78,10 @@ package final class House: Sendable {
                     handshakes.apply(new.limits, insteadOf: old.limits)
                 }
             })
+        let metrics = MetricsDesk.open(settings.metrics)
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, logs: logs, group: group, logger: logger)
+            settings, reloader: reloader, audit: audit, logs: logs, metrics: metrics, group: group,
+            logger: logger)
         let book = ConnectionBook(limits: limits)
         let state = StateDesk(
             rooms, book: book, reloader: reloader, accessLog: logs.access, state: settings.state,
@@ -88,7 +90,8 @@ package final class House: Sendable {
             let adminPort = try await AdminPort.open(
                 settings.admin,
                 front: .admin(
-                    readiness: rooms.readiness, state: state, limits: settings.http,
+                    readiness: rooms.readiness, state: state, metrics: metrics,
+                    limits: settings.http,
                     logger: logger),
                 group: group)
             let front = rooms.front(
@@ -100,6 +103,9 @@ package final class House: Sendable {
                 limits: limits, handshakes: handshakes,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
+            metrics?.add(
+                DoorSource(
+                    listener: listener, handshakes: handshakes, certificates: certificates))
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
@@ -182,7 +188,7 @@ struct Rooms: Sendable {
 
     static func open(
         _ settings: Settings, reloader: Reloader, audit: any AuditLog, logs: CallLogs,
-        group: MultiThreadedEventLoopGroup, logger: Logger
+        metrics: MetricsDesk?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
         let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
@@ -194,8 +200,8 @@ struct Rooms: Sendable {
             do {
                 return try await open(
                     settings, source: source, seals: seals, registry: registry,
-                    reloader: reloader, audit: audit, logs: logs, traces: traces, group: group,
-                    logger: logger)
+                    reloader: reloader, audit: audit, logs: logs, metrics: metrics,
+                    traces: traces, group: group, logger: logger)
             } catch {
                 await traces?.close()
                 throw error
@@ -208,7 +214,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, logs: CallLogs, traces: TraceExporter?,
+        reloader: Reloader, audit: any AuditLog, logs: CallLogs, metrics: MetricsDesk?,
+        traces: TraceExporter?,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
@@ -222,7 +229,8 @@ struct Rooms: Sendable {
         let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
             settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            observer: FleetLog(logger: logger, versions: versions).counted(by: metrics),
+            journal: fence,
             fetcher: source.fetcher)
         let repository = RepositoryWatch(
             repository: source.repository, registry: registry, versions: versions, fleet: fleet,
@@ -244,13 +252,16 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
-            observer: GateLog(logger: logger), unknownModel: registry.unknown)
+            observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
+        // One line a part; those that are off are not there.
+        let observers: [(any CallObserver)?] = [traces, metrics?.calls]
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: logs.observers + (traces.map { [$0] } ?? []), tracer: traces?.tracer,
+            observers: logs.observers + observers.compactMap(\.self), tracer: traces?.tracer,
             group: group)
+        metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in

@@ -328,6 +328,7 @@ final class Loaders: Sendable {
         guard let returned, let held = resident.account.atRest?.anonymous else { return }
         let lost = held - min(held, returned)
         resident.unreturned(lost)
+        observer.memoryMeasured(resident.entry, held: held, lost: lost)
         if lost > max(1 << 20, held / 50) {
             observer.memoryUnreturned(resident.entry, bytes: lost)
         }

@@ -25,6 +25,7 @@ import Testing
         "OnnxRuntime": ["Contract", "COnnxRuntime"],
         "Files": ["CFiles"],
         "Confinement": ["CConfinement"],
+        "Telemetry": [],
         "Admission": ["Contract", "TLS"],
         "Catalogue": ["Contract"],
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
@@ -42,7 +43,7 @@ import Testing
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
             "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
-            "Compression", "Traces",
+            "Compression", "Telemetry", "Traces",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "sluice": [

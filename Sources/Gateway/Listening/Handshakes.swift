@@ -30,7 +30,11 @@ package struct UnderWay<Element: Sendable>: Sendable {
         return (next, evicted)
     }
 
-    package mutating func leave(_ number: UInt64) { elements[number] = nil }
+    /// False when it had left before.
+    @discardableResult
+    package mutating func leave(_ number: UInt64) -> Bool {
+        elements.removeValue(forKey: number) != nil
+    }
 
     private mutating func removeOldest() -> Element? {
         while first < order.count {
@@ -48,11 +52,23 @@ package struct UnderWay<Element: Sendable>: Sendable {
     }
 }
 
+/// How handshakes ended, since the gateway started.
+struct HandshakeCounts: Sendable, Equatable {
+    var full: UInt64 = 0
+    /// By a ticket.
+    var resumed: UInt64 = 0
+    /// Or given up, or too slow, or in the way of newer ones.
+    var failed: UInt64 = 0
+    /// Did not begin: their address had had its share.
+    var refused: UInt64 = 0
+}
+
 /// The gateway's handshakes: a rate for each address, and a bound on those that are not done. May be used from any thread.
 final class Handshakes: Sendable {
     private struct State {
         var rates: BucketTable<NetworkAddress>?
         var underWay: UnderWay<any Channel>
+        var counts = HandshakeCounts()
     }
 
     /// Addresses that are told apart.
@@ -86,15 +102,17 @@ final class Handshakes: Sendable {
                 keysMax: Handshakes.addressesMax)
     }
 
-    /// Lets a handshake begin; nil when the address has had its share. It is over with ``end(_:)`` or the channel.
+    /// Lets a handshake begin; nil when the address has had its share. It is over with ``succeed(_:resumed:)`` or the channel.
     func begin(
         _ channel: any Channel, from address: NetworkAddress?, at now: Instant
     ) -> UInt64? {
         let (number, evicted) = state.withLock { state -> (UInt64?, (any Channel)?) in
             if let address, state.rates?.take(for: address.counted, at: now) != nil {
+                state.counts.refused += 1
                 return (nil, nil)
             }
             let entered = state.underWay.enter(channel)
+            if entered.evicted != nil { state.counts.failed += 1 }
             return (entered.number, entered.evicted)
         }
         evicted?.close(promise: nil)
@@ -103,7 +121,20 @@ final class Handshakes: Sendable {
         return number
     }
 
-    func end(_ number: UInt64) { state.withLock { $0.underWay.leave(number) } }
+    /// It is done.
+    func succeed(_ number: UInt64, resumed: Bool) {
+        state.withLock { state in
+            guard state.underWay.leave(number) else { return }
+            if resumed { state.counts.resumed += 1 } else { state.counts.full += 1 }
+        }
+    }
+
+    /// The connection has ended; one whose handshake was done is none of ours any more.
+    private func end(_ number: UInt64) {
+        state.withLock { if $0.underWay.leave(number) { $0.counts.failed += 1 } }
+    }
+
+    var counts: HandshakeCounts { state.withLock { $0.counts } }
 
     var count: Int { state.withLock { $0.underWay.count } }
 }

@@ -70,6 +70,9 @@ final class Listener: Service {
             limits: limits, readiness: readiness, logger: logger)
     }
 
+    /// Open connections, those in their handshake too.
+    var connectionCount: Int { book.count }
+
     /// Binds, and says in the error which setting named the port and what to do.
     static func bind(
         _ bootstrap: ServerBootstrap, to endpoint: Endpoint, setting: String

@@ -64,7 +64,9 @@ struct Reception: Sendable {
         try handlers.addHandler(
             TLSServerHandler(context: contexts.context(for: channel.eventLoop), settings: tls))
         try handlers.addHandler(
-            DoorSelector(doors: doors, address: shown) { [handshakes] in handshakes.end(number) })
+            DoorSelector(doors: doors, address: shown) { [handshakes] resumed in
+                handshakes.succeed(number, resumed: resumed)
+            })
     }
 
     private func refusal(_ address: String) -> GatewayError {

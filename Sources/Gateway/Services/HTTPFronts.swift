@@ -33,16 +33,17 @@ extension HTTPFront {
             observer: observer, logger: logger)
     }
 
-    /// The operator's port: probes and the state, of anybody who reaches it.
+    /// The operator's port: probes, metrics and the state, of anybody who reaches it.
     static func admin(
-        readiness: Readiness, state: StateDesk, limits: HTTPLimits, logger: Logger
+        readiness: Readiness, state: StateDesk, metrics: MetricsDesk?, limits: HTTPLimits,
+        logger: Logger
     ) -> HTTPFront {
         @Sendable func text(_ status: Bool, _ text: String) -> HTTPAnswer {
             HTTPAnswer(
                 status: status ? .ok : .serviceUnavailable, contentType: HTTPAnswer.text, text: text
             )
         }
-        let routes = [
+        var routes = [
             Route(.GET, "/livez", resource: ReadyAnswer { _ in text(true, "live\n") }),
             Route(
                 .GET, "/readyz",
@@ -52,6 +53,7 @@ extension HTTPFront {
                 }),
             Route(.GET, "/debug/state", resource: StateResource(desk: state)),
         ]
+        if let metrics { routes.append(MetricsResource.route(metrics)) }
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: false), limits: limits, logger: logger)
     }

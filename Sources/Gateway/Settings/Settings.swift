@@ -41,6 +41,7 @@ package struct Settings: Sendable, Equatable {
     package var slowLog = SlowLogSettings()
     package var usage = UsageSettings()
     package var traces = TraceSettings()
+    package var metrics = MetricsSettings()
 
     package init() {}
 }
