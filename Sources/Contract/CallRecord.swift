@@ -27,6 +27,8 @@ package struct CallRecord: Sendable {
     package var plan: String
     /// The caller's numeric address.
     package var address: String
+    /// The name of the connection in the logs of both sides.
+    package var connection: String
     /// Of the caller (W3C trace context), when it sent one.
     package var trace: TraceContext?
     /// The span that the gateway exports this call as; nil when it exports none. Set before observers are told.
@@ -45,7 +47,7 @@ package struct CallRecord: Sendable {
     package init(
         _ call: Call, model: String = "", version: String = "", failure: CallFailure? = nil,
         issuer: String = "", client: String = "", plan: String = "", address: String,
-        bytesOut: Int = 0, timing: Timing, answered: Instant
+        connection: String = "", bytesOut: Int = 0, timing: Timing, answered: Instant
     ) {
         door = call.door
         method = call.method
@@ -58,6 +60,7 @@ package struct CallRecord: Sendable {
         self.client = client
         self.plan = plan
         self.address = address
+        self.connection = connection
         trace = call.trace
         bytesIn = call.body.byteCount
         self.bytesOut = bytesOut
@@ -83,5 +86,11 @@ package struct CallMarks: Sendable, Equatable {
 
 /// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.
 package protocol CallObserver: Sendable {
+    /// False while its setting is off: when nobody wants calls, no record is made.
+    var wantsCalls: Bool { get }
     func answered(_ call: CallRecord)
+}
+
+extension CallObserver {
+    package var wantsCalls: Bool { true }
 }

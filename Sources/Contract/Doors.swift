@@ -80,6 +80,8 @@ package struct Peer: Sendable, Hashable {
     /// The subject of that certificate, which the settings' authority has signed (RFC 4514, for example
     /// `CN=app1,O=Example`), or empty.
     package var certificateSubject: String
+    /// Names the connection in the logs of both sides; empty before it has a door.
+    package var connection = ""
 
     package init(
         address: String, serverName: String = "", certificateDigest: [UInt8] = [],

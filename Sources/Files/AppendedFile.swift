@@ -3,13 +3,26 @@
 import Glibc
 
 /// A plain file opened for appending, made with mode 0600 when it is missing. Not through a link.
-package struct AppendedFile: ~Copyable {
+package struct AppendedFile: ~Copyable, Sendable {
     private let name: String
     private let descriptor: Descriptor
 
     package init(path: String) throws(FileFault) {
         name = path
         descriptor = try AppendedFile.opened(path)
+    }
+
+    private init(_ descriptor: consuming Descriptor, name: String) {
+        self.name = name
+        self.descriptor = descriptor
+    }
+
+    /// The process's standard output, whatever that is: a pipe, a terminal, a file. The process's own stays open when this
+    /// value ends.
+    package static func standardOutput() throws(FileFault) -> AppendedFile {
+        let number = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+        guard number >= 0 else { throw FileFault(number: errno, name: "standard output") }
+        return AppendedFile(Descriptor(takingOwnershipOf: number), name: "standard output")
     }
 
     private static func opened(_ path: String) throws(FileFault) -> Descriptor {
@@ -26,6 +39,17 @@ package struct AppendedFile: ~Copyable {
 
     /// Appends all of `bytes` and waits until they are on the disk. Returns the file's size in bytes.
     package func append(_ bytes: [UInt8]) throws(FileFault) -> UInt64 {
+        let (_, fault) = appendLater(bytes[...])
+        if let fault { throw fault }
+        while fdatasync(descriptor.number) != 0 {
+            guard errno == EINTR else { throw FileFault(number: errno, name: name) }
+        }
+        return try byteCount()
+    }
+
+    /// Hands `bytes` to the system, which writes them when it likes. Returns how many it took: fewer than all with a fault
+    /// only. Waits while a pipe is full.
+    package func appendLater(_ bytes: ArraySlice<UInt8>) -> (count: Int, fault: FileFault?) {
         var done = 0
         while done < bytes.count {
             let start = done
@@ -36,23 +60,43 @@ package struct AppendedFile: ~Copyable {
                     buffer.count - start)
             }
             if count < 0 {
-                if errno == EINTR { continue }
-                throw FileFault(number: errno, name: name)
+                let number = errno
+                if number == EINTR { continue }
+                // A pipe that somebody else has made non-blocking.
+                if number == EAGAIN {
+                    waitForRoom()
+                    continue
+                }
+                return (done, FileFault(number: number, name: name))
             }
-            guard count > 0 else { throw FileFault(number: ENOSPC, name: name) }
+            guard count > 0 else { return (done, FileFault(number: ENOSPC, name: name)) }
             done += count
         }
-        while fdatasync(descriptor.number) != 0 {
-            guard errno == EINTR else { throw FileFault(number: errno, name: name) }
-        }
-        return try descriptor.facts(name).byteCount
+        return (done, nil)
     }
+
+    private func waitForRoom() {
+        var place = pollfd(fd: descriptor.number, events: Int16(POLLOUT), revents: 0)
+        // SAFETY: poll writes the one structure it is given and keeps no pointer.
+        _ = unsafe poll(&place, 1, 1_000)
+    }
+
+    /// The file's size in bytes.
+    package func byteCount() throws(FileFault) -> UInt64 { try descriptor.facts(name).byteCount }
 
     /// Gives a file another name, replacing what has it. Nothing happens when there is none.
     package static func rename(_ from: String, to: String) throws(FileFault) {
         // SAFETY: both are C strings that live for the call.
         guard unsafe Glibc.rename(from, to) == 0 || errno == ENOENT else {
             throw FileFault(number: errno, name: from)
+        }
+    }
+
+    /// Sets the file aside as PATH.1, that as PATH.2, and so on: `keep` of them are left, the oldest is replaced.
+    package static func setAside(_ path: String, keep: Int) throws(FileFault) {
+        for number in stride(from: keep, to: 0, by: -1) {
+            let from = number == 1 ? path : "\(path).\(number - 1)"
+            try rename(from, to: "\(path).\(number)")
         }
     }
 }

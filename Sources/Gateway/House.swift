@@ -32,11 +32,16 @@ package final class House: Sendable {
     private let lock: FileLock
     private let reloader: Reloader
     private let audit: AuditTrail
+    private let logs: CallLogs
+    private let state: StateDesk
 
     private init(
         rooms: Rooms, certificates: Certificates, listener: Listener, adminPort: AdminPort,
-        lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logger: Logger
+        lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logs: CallLogs,
+        state: StateDesk, logger: Logger
     ) {
+        self.state = state
+        self.logs = logs
         self.reloader = reloader
         self.audit = audit
         self.lock = lock
@@ -63,6 +68,7 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
+        let logs = try CallLogs(settings, reloader: reloader, logger: logger)
         let limits = Latest(settings.limits)
         let handshakes = Handshakes(limits: settings.limits)
         reloader.add(
@@ -74,18 +80,24 @@ package final class House: Sendable {
             })
         let metrics = MetricsDesk.open(settings.metrics)
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, metrics: metrics, group: group,
+            settings, reloader: reloader, audit: audit, logs: logs, metrics: metrics, group: group,
             logger: logger)
+        let book = ConnectionBook(limits: limits)
+        let state = StateDesk(
+            rooms, book: book, reloader: reloader, accessLog: logs.access, state: settings.state,
+            eventLoop: group.next(), logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin,
                 front: .admin(
-                    readiness: rooms.readiness, metrics: metrics, limits: settings.http,
+                    readiness: rooms.readiness, state: state, metrics: metrics,
+                    limits: settings.http,
                     logger: logger),
                 group: group)
-            let front = rooms.front(settings, reloader: reloader, logger: logger)
+            let front = rooms.front(
+                settings, reloader: reloader, observer: logs.access, logger: logger)
             let listener = try await Listener.open(
-                settings.listen, contexts: contexts,
+                settings.listen, book: book, contexts: contexts,
                 doors: HouseDoors(
                     walk: rooms.walk, front: front, limits: limits, logger: logger),
                 limits: limits, handshakes: handshakes,
@@ -97,7 +109,8 @@ package final class House: Sendable {
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
-                lock: lock, reloader: reloader, audit: audit, logger: logger)
+                lock: lock, reloader: reloader, audit: audit, logs: logs, state: state,
+                logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -119,6 +132,9 @@ package final class House: Sendable {
                 services: serviceBefore + [
                     // Stopped from the last to the first.
                     .init(service: audit, successTerminationBehavior: .ignore),
+                    .init(service: logs.access, successTerminationBehavior: .ignore),
+                    .init(service: logs.slow, successTerminationBehavior: .ignore),
+                    .init(service: state, successTerminationBehavior: .ignore),
                     .init(service: certificates, successTerminationBehavior: .ignore),
                     .init(service: rooms.usage, successTerminationBehavior: .ignore),
                     .init(service: rooms.gate, successTerminationBehavior: .ignore),
@@ -134,6 +150,7 @@ package final class House: Sendable {
             reload: { [reloader] in
                 reloader.reload(asked: AuditEvent(act: "config.reload", outcome: .done))
             },
+            tellState: { [state] in state.ring() },
             leave: { [rooms] in rooms.fence.end() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await watch.run() }
@@ -145,6 +162,7 @@ package final class House: Sendable {
         await rooms.close(logger: logger)
         await adminPort.close()
         await audit.write()
+        await logs.access.close()
         logger.info("stopped")
     }
 }
@@ -169,7 +187,7 @@ struct Rooms: Sendable {
     private let group: MultiThreadedEventLoopGroup
 
     static func open(
-        _ settings: Settings, reloader: Reloader, audit: any AuditLog,
+        _ settings: Settings, reloader: Reloader, audit: any AuditLog, logs: CallLogs,
         metrics: MetricsDesk?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
@@ -182,8 +200,8 @@ struct Rooms: Sendable {
             do {
                 return try await open(
                     settings, source: source, seals: seals, registry: registry,
-                    reloader: reloader, audit: audit, metrics: metrics, traces: traces,
-                    group: group, logger: logger)
+                    reloader: reloader, audit: audit, logs: logs, metrics: metrics,
+                    traces: traces, group: group, logger: logger)
             } catch {
                 await traces?.close()
                 throw error
@@ -196,7 +214,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, metrics: MetricsDesk?, traces: TraceExporter?,
+        reloader: Reloader, audit: any AuditLog, logs: CallLogs, metrics: MetricsDesk?,
+        traces: TraceExporter?,
         group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
@@ -240,7 +259,8 @@ struct Rooms: Sendable {
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: observers.compactMap(\.self), tracer: traces?.tracer, group: group)
+            observers: logs.observers + observers.compactMap(\.self), tracer: traces?.tracer,
+            group: group)
         metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
@@ -299,7 +319,9 @@ struct Rooms: Sendable {
     }
 
     /// HTTP on the callers' port, as the settings in force have it.
-    func front(_ settings: Settings, reloader: Reloader, logger: Logger) -> Latest<HTTPFront> {
+    func front(
+        _ settings: Settings, reloader: Reloader, observer: any HTTPObserver, logger: Logger
+    ) -> Latest<HTTPFront> {
         let server = settings.auth.server
         let budget = RequestBudget(
             requests: .perSecond(server.requestsPerAddress),
@@ -309,7 +331,8 @@ struct Rooms: Sendable {
                 settings, desk: walk,
                 conditions: FleetConditions(registry: walk.registry, fleet: walk.fleet),
                 authorization: authorization, budget: budget,
-                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide, logger: logger)
+                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide,
+                observer: observer, logger: logger)
         }
         let front = Latest(make(settings))
         reloader.add(

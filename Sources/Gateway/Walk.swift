@@ -26,8 +26,9 @@ package final class Walk: FrontDesk {
     let observers: [any CallObserver]
     /// Nil when there are no traces.
     let tracer: Tracer?
-    /// The shards as each event loop sees them, by the loop's identity.
-    private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
+    /// What each event loop has of its own, by the loop's identity.
+    private let places: [ObjectIdentifier: NIOLoopBound<LoopPlace>]
+    private let loops: [any EventLoop]
 
     /// - Parameter group: the loops connections live on.
     init(
@@ -45,20 +46,39 @@ package final class Walk: FrontDesk {
         self.fleet = fleet
         self.readiness = readiness
         self.repository = repository
-        var desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>] = [:]
+        var places: [ObjectIdentifier: NIOLoopBound<LoopPlace>] = [:]
         for loop in group.makeIterator() {
-            desks[ObjectIdentifier(loop)] = try await loop.submit {
-                NIOLoopBound(fleet.desk(on: loop), eventLoop: loop)
+            places[ObjectIdentifier(loop)] = try await loop.submit {
+                NIOLoopBound(LoopPlace(desk: fleet.desk(on: loop)), eventLoop: loop)
             }.get()
         }
-        self.desks = desks
+        self.places = places
+        loops = Array(group.makeIterator())
+    }
+
+    /// What `body` says of each event loop, in their order; nil of one that is too busy to say anything within `patience`.
+    func ask<Answer: Sendable>(
+        on eventLoop: any EventLoop, patience: TimeAmount,
+        _ body: @escaping @Sendable (LoopPlace) -> Answer
+    ) -> EventLoopFuture<[Answer?]> {
+        let answers = loops.compactMap { loop in
+            places[ObjectIdentifier(loop)].map { place in
+                let promise = eventLoop.makePromise(of: Answer?.self)
+                // Whichever comes first.
+                loop.execute { promise.succeed(body(place.value)) }
+                let timer = eventLoop.scheduleTask(in: patience) { promise.succeed(nil) }
+                promise.futureResult.whenComplete { _ in timer.cancel() }
+                return promise.futureResult
+            }
+        }
+        return EventLoopFuture.whenAllSucceed(answers, on: eventLoop)
     }
 
     package func session(from peer: Peer, on eventLoop: any EventLoop) -> any CallerSession {
-        guard let desk = desks[ObjectIdentifier(eventLoop)] else {
+        guard let place = places[ObjectIdentifier(eventLoop)] else {
             preconditionFailure("a connection lives on one of the gateway's own event loops")
         }
-        return Visit(walk: self, peer: peer, eventLoop: eventLoop, desk: desk.value)
+        return Visit(walk: self, peer: peer, eventLoop: eventLoop, place: place.value)
     }
 }
 
@@ -66,20 +86,26 @@ package final class Walk: FrontDesk {
 final class Visit: CallerSession {
     let walk: Walk
     let eventLoop: any EventLoop
-    let desk: LoopDesk
+    let place: LoopPlace
+    var desk: LoopDesk { place.desk }
     var recent = RecentSelection()
     let peer: Peer
     /// The connection's token; nil until HELLO or AUTH brought one.
     private var token: Secret?
-    private var credential: Credential?
+    private(set) var credential: Credential?
+    /// Calls that were not answered at once.
+    var underWay = SlotTable<Journey>()
+    /// Where the loop keeps it.
+    private var slot: Int?
     /// When the issuer was asked last for the connection itself, and when it had answered; with traces only.
     private(set) var lastInquiry: (asked: Instant, told: Instant)?
 
-    init(walk: Walk, peer: Peer, eventLoop: any EventLoop, desk: LoopDesk) {
+    init(walk: Walk, peer: Peer, eventLoop: any EventLoop, place: LoopPlace) {
         self.walk = walk
         self.peer = peer
         self.eventLoop = eventLoop
-        self.desk = desk
+        self.place = place
+        slot = place.visits.add(WeakVisit(visit: self))
     }
 
     func authenticate(
@@ -143,7 +169,9 @@ final class Visit: CallerSession {
                 deadline: call.deadline
             ) { journey.identified(as: $0) }
         }
-        return journey.isOver ? nil : journey
+        guard !journey.isOver else { return nil }
+        journey.slot = underWay.add(journey)
+        return journey
     }
 
     /// Finds out who shows the token: `done` is called at once from the cache, or later on this event loop.
@@ -179,6 +207,8 @@ final class Visit: CallerSession {
     func close() {
         token = nil
         credential = nil
+        if let slot { place.visits.remove(slot) }
+        slot = nil
     }
 }
 
@@ -187,6 +217,8 @@ final class Journey: CallHandle, RunDelegate {
     let call: Call
     let exchange: any Exchange
     let visit: Visit
+    /// Where the visit keeps it while it is under way.
+    var slot: Int?
     /// True once the caller has been answered.
     private(set) var isOver = false
     /// Set while the issuer is being asked.
@@ -365,6 +397,8 @@ final class Journey: CallHandle, RunDelegate {
     func end(_ result: Result<Answer, CallFailure>, workContinues: Bool = false) {
         guard !isOver else { return }
         isOver = true
+        if let slot { visit.underWay.remove(slot) }
+        slot = nil
         ticket = nil
         wait = nil
         prepared = nil
@@ -376,13 +410,14 @@ final class Journey: CallHandle, RunDelegate {
     }
 
     private func tellObservers(_ result: Result<Answer, CallFailure>) {
-        guard !walk.observers.isEmpty else { return }
+        guard walk.observers.contains(where: \.wantsCalls) else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
         var record = CallRecord(
             call, model: entry?.name ?? "", version: entry?.version ?? "", failure: failure,
             issuer: caller?.account.issuer ?? "", client: caller?.account.client ?? "", plan: plan,
-            address: visit.peer.address, bytesOut: use.bytesOut, timing: timing, answered: .now())
+            address: visit.peer.address, connection: visit.peer.connection,
+            bytesOut: use.bytesOut, timing: timing, answered: .now())
         if let traced, let tracer = walk.tracer {
             record.span = tracer.end(traced.span, record)
             record.marks = traced.marks

@@ -19,6 +19,9 @@ package struct HTTPAnswer: Sendable {
     package var pieces: [ByteBuffer] = []
     /// Nothing more is read from this connection.
     package var closes = false
+    /// Why there is nothing better, for logs; the status alone where no failure of the house is behind it.
+    package private(set) var code: StatusCode?
+    package private(set) var reason = Reason.none
 
     package init(
         status: HTTPResponseStatus, contentType: String = HTTPAnswer.json,
@@ -67,8 +70,10 @@ extension HTTPAnswer {
     /// A call's failure as an answer: the only place where one becomes the other.
     package static func failure(_ failure: CallFailure) -> HTTPAnswer {
         var answer = error(
-            status(failure), failure.message, code: failure.code.name,
+            status(failure.code, failure.reason), failure.message, code: failure.code.name,
             reason: failure.reason == .none ? "" : failure.reason.rawValue)
+        answer.code = failure.code
+        answer.reason = failure.reason
         if let wait = failure.retryAfter { answer.fields.append(retryAfter(wait)) }
         switch answer.status {
         case .unauthorized:
@@ -96,15 +101,16 @@ extension HTTPAnswer {
             ? "Bearer realm=\"sluice\"" : "Bearer realm=\"sluice\", error=\"invalid_token\""
     }
 
-    private static func status(_ failure: CallFailure) -> HTTPResponseStatus {
+    /// What HTTP calls a call's outcome.
+    package static func status(_ code: StatusCode, _ reason: Reason) -> HTTPResponseStatus {
         // Some reasons are more than their code says.
-        switch failure.reason {
+        switch reason {
         case .messageTooLarge: return .payloadTooLarge
         case .memoryLimit, .cacheLimit: return .insufficientStorage
         case .queueFull: return .serviceUnavailable
         default: break
         }
-        switch failure.code {
+        switch code {
         case .ok: return .ok
         case .invalidArgument, .outOfRange: return .badRequest
         case .unauthenticated: return .unauthorized

@@ -204,7 +204,9 @@ extension HTTPConnectionHandler {
             out.append(answer.body)
             for piece in answer.pieces { out.append(piece) }
         }
-        noteAnswer(status: answer.status.code)
+        noteAnswer(
+            status: answer.status.code, code: answer.code, reason: answer.reason,
+            bytesOut: isHead ? 0 : answer.byteCount)
         forgetRequest()
     }
 
@@ -229,7 +231,10 @@ extension HTTPConnectionHandler {
         out.write { AnswerWriting.writeHead(answer, frame, into: &$0) }
     }
 
-    func noteAnswer(status: UInt) {
+    func noteAnswer(
+        status: UInt, code: StatusCode? = nil, reason: Reason = .none, bytesOut: Int = 0
+    ) {
+        tellObserver(status: status, code: code, reason: reason, bytesOut: bytesOut)
         guard front.logger.logLevel <= .debug else { return }
         front.logger.debug(
             "request answered",

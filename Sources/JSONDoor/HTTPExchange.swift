@@ -24,6 +24,8 @@ package final class HTTPExchange {
     package var onFarewell: ((Farewell) -> Void)?
     private var connection: HTTPConnectionHandler?
     private(set) var isStreaming = false
+    /// The request has become one call of the walk, whose record says what became of it.
+    var isCall = false
     /// What to cancel when the caller goes.
     var handle: (any CallHandle)?
 

@@ -17,15 +17,18 @@ package struct HTTPFront: Sendable {
     package var isStrict: Bool
     /// Where what would hold up an event loop is done.
     package var aside: Aside
+    /// Told of requests that were answered without being a call.
+    package var observer: (any HTTPObserver)?
     package var logger: Logger
     let turnstiles = Turnstiles()
 
     package init(
         routes: RouteTable, limits: HTTPLimits, desk: (any FrontDesk)? = nil,
         origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false, aside: Aside = .pool,
-        logger: Logger
+        observer: (any HTTPObserver)? = nil, logger: Logger
     ) {
         self.aside = aside
+        self.observer = observer
         self.origins = origins
         self.isStrict = isStrict
         self.routes = routes

@@ -10,6 +10,21 @@ package enum JSONText {
         return String(decoding: quoted, as: UTF8.self)
     }
 
+    /// The same behind what `quoted` holds. At most `byteCountMax` bytes of the text: the rest is left out, whole characters.
+    package static func append(
+        _ text: String, byteCountMax: Int = .max, to quoted: inout [UInt8]
+    ) {
+        quoted.append(UInt8(ascii: "\""))
+        var left = byteCountMax
+        for byte in text.utf8 {
+            // Cut before a character, never inside one.
+            if left <= 0, byte & 0xC0 != 0x80 { break }
+            escape(byte, into: &quoted)
+            left -= 1
+        }
+        quoted.append(UInt8(ascii: "\""))
+    }
+
     /// The inside of a string; `text` is UTF-8.
     static func escape(_ text: Span<UInt8>, into escaped: inout [UInt8]) {
         for index in text.indices { escape(text[index], into: &escaped) }

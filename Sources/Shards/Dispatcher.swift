@@ -107,6 +107,7 @@ final class Dispatcher: Sendable {
 
     var retryAfter: Nanoseconds { board.withLock { $0.retryAfter } }
     var running: [Run] { board.withLock { $0.running } }
+    var report: [(waiting: Int, running: Run?)] { board.withLock { $0.report } }
     var waiting: Int { board.withLock { $0.waiting } }
     var counts: RunBoard<Run>.Counts { board.withLock { $0.counts } }
 }

@@ -4,8 +4,11 @@ import Catalogue
 import Contract
 
 /// Where a call was when it was given up.
-enum Whereabouts: Sendable, Equatable {
-    case arriving, waitingForModel, queued, running
+package enum Whereabouts: String, Sendable {
+    case arriving = "arriving"
+    case waitingForModel = "waiting for the model"
+    case queued = "in a queue"
+    case running = "running"
 }
 
 extension CallFailure {

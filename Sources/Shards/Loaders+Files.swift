@@ -59,11 +59,13 @@ private struct FilesWait: FetchWaiting {
     var isWanted: Bool { resident.isWanted }
 
     func isFetching(fraction: Double, remaining: Nanoseconds?) {
+        resident.fetched.store(Int(max(0, min(fraction, 1)) * 1_000), ordering: .relaxed)
         let progress = Progress(state: .fetching, fraction: fraction, remaining: remaining)
         for case .run(let run) in resident.waiters { run.tell(progress) }
     }
 
     func ended(_ result: Result<any FilesHold, FetchFailure>) {
+        resident.fetched.store(-1, ordering: .relaxed)
         switch result {
         case .success(let hold): loaders.filesCame(hold, for: resident, since: began)
         case .failure(let failure): loaders.filesFailed(failure, for: resident)

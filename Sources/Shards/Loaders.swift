@@ -31,6 +31,7 @@ final class Loaders: Sendable {
     let treasury: Treasury
     private let census: Census
     private let queue = Mutex(Queue())
+    let work = Mutex(LoaderWork())
     private let bell = DispatchSemaphore(value: 0)
 
     init(
@@ -144,6 +145,16 @@ final class Loaders: Sendable {
     }
 
     private func perform(_ job: Job) {
+        let now = clock.now()
+        let noted =
+            switch job {
+            case .load(let resident):
+                LoaderJob(kind: .load, entry: resident.entry, since: now)
+            case .release(let resident):
+                LoaderJob(kind: .release, entry: resident.entry, since: now)
+            }
+        let number = work.withLock { $0.begin(noted) }
+        defer { work.withLock { $0.end(number) } }
         switch job {
         case .load(let resident): performLoad(resident)
         case .release(let resident): performRelease(resident)

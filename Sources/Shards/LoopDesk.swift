@@ -25,6 +25,9 @@ package struct RunTicket {
     /// Gives the call up; nothing happens when it has finished. `runFinished` still comes, later, with CANCELLED
     /// unless the answer was faster. On the event loop.
     package func cancel() { desk.cancel(place) }
+
+    /// Where the call is, and since when; nil when it has finished. On the event loop.
+    package var standing: (place: Whereabouts, since: Instant)? { desk.standing(of: place) }
 }
 
 /// The shards as one event loop sees them.
@@ -261,6 +264,10 @@ extension LoopDesk {
     }
 
     fileprivate func cancel(_ place: DeskPlace) { calls.run(at: place)?.abandon(.cancel) }
+
+    fileprivate func standing(of place: DeskPlace) -> (place: Whereabouts, since: Instant)? {
+        calls.run(at: place)?.standing
+    }
 
     /// Delivers what the shards have posted: a turn of its own, as an answer may let the next call begin.
     func collect() {

@@ -94,6 +94,8 @@ package final class Resident: Sendable {
     let upgrade: Upgrade?
     /// What it holds while it is awake, as it was measured or presumed last.
     let residentBytes = Atomic<UInt64>(0)
+    /// Thousandths of its files that have been fetched; -1 while nothing is.
+    let fetched = Atomic<Int>(-1)
     /// A call that found it asleep began the load that is to come.
     let isMiss = Atomic<Bool>(false)
     private let state: Mutex<State>
@@ -348,6 +350,8 @@ package final class Resident: Sendable {
 
     var phase: Stay.Phase { state.withLock { $0.stay.phase } }
     var tally: RunTally { state.withLock { $0.sums }.tally }
+    /// When the load began that is or was under way last.
+    var loadBegan: Instant? { state.withLock { $0.history.loadBegan } }
     var loadTime: Nanoseconds? { state.withLock { $0.loadTime } }
 
     /// Everything at one moment, for those who ask why.

@@ -73,6 +73,17 @@ final class Run: Sendable {
     /// The caller still waits for its answer.
     var isOpen: Bool { open.load(ordering: .acquiring) }
 
+    /// Where it is, and since when.
+    var standing: (place: Whereabouts, since: Instant) {
+        state.withLock { state in
+            switch state.place {
+            case .arriving, .waitingForModel: (state.place, arrived)
+            case .queued: (state.place, state.queuedSince)
+            case .running: (state.place, state.queuedSince + state.timing.queue)
+            }
+        }
+    }
+
     // MARK: - On its way to a shard
 
     /// It is about to wait for its model to load.

@@ -66,6 +66,10 @@ package struct RunBoard<Item: Sendable>: Sendable {
 
     package var waiting: Int { lanes.reduce(0) { $0 + $1.waiting.count } }
     package var running: [Item] { lanes.compactMap(\.running?.item) }
+    /// Of each shard how many wait in its queue, and what it runs.
+    package var report: [(waiting: Int, running: Item?)] {
+        lanes.map { ($0.waiting.count, $0.running?.item) }
+    }
 
     /// Finds a place: at home when home is idle, with an idle neighbour when home is busy, else in home's queue, else
     /// in the shortest one. Follow with ``takeDisplaced()``.

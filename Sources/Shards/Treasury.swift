@@ -166,6 +166,8 @@ final class Treasury: Sendable {
         }
     }
 
+    var waitingForRoom: [Resident] { state.withLock { $0.parked } }
+
     var awaitsRoom: Bool { hasParked.load(ordering: .relaxed) }
 
     /// A thousand leases may end in a millisecond, and each could ask.

@@ -57,4 +57,21 @@ import Testing
             #expect(!FileManager.default.fileExists(atPath: folder + "/new"))
         }
     }
+
+    @Test func filesAreSetAsideByNumberAndTheOldestGoes() async throws {
+        try await withFolder { folder in
+            let path = folder + "/log"
+            for text in ["1\n", "2\n", "3\n", "4\n"] {
+                let file = try AppendedFile(path: path)
+                let (count, fault) = file.appendLater(Array(text.utf8)[...])
+                let size = try file.byteCount()
+                #expect(count == 2 && fault == nil && size == 2)
+                try AppendedFile.setAside(path, keep: 2)
+            }
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+            #expect(names == ["log.1", "log.2"])
+            #expect(try String(contentsOfFile: path + ".1", encoding: .utf8) == "4\n")
+            #expect(try String(contentsOfFile: path + ".2", encoding: .utf8) == "3\n")
+        }
+    }
 }

@@ -40,12 +40,10 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Latest<Limits>,
-        handshakes: Handshakes, proxies: [AddressBlock] = [], readiness: Readiness,
-        group: any EventLoopGroup,
-        logger: Logger
+        _ endpoint: Endpoint, book: ConnectionBook, contexts: LoopContexts, doors: any Doors,
+        limits: Latest<Limits>, handshakes: Handshakes, proxies: [AddressBlock] = [],
+        readiness: Readiness, group: any EventLoopGroup, logger: Logger
     ) async throws -> Listener {
-        let book = ConnectionBook(limits: limits)
         let reception = Reception(
             book: book, handshakes: handshakes, contexts: contexts, limits: limits, doors: doors,
             proxies: proxies, logger: logger)

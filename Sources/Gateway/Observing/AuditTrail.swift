@@ -139,18 +139,11 @@ package struct AuditFile: Sendable {
     /// Appends whole lines, which are on the disk when it returns. Blocks.
     package func append(_ bytes: [UInt8]) throws(FileFault) {
         let size = try AppendedFile(path: path).append(bytes)
-        if size >= UInt64(bytesMax) { try rotate() }
+        if size >= UInt64(bytesMax) { try AppendedFile.setAside(path, keep: files) }
     }
 
     /// What the command line does on the state folder of a gateway.
     package func append(_ event: AuditEvent) throws(FileFault) {
         try append(Array(event.line(at: Date()).utf8))
-    }
-
-    private func rotate() throws(FileFault) {
-        for number in stride(from: files, to: 0, by: -1) {
-            let from = number == 1 ? path : "\(path).\(number - 1)"
-            try AppendedFile.rename(from, to: "\(path).\(number)")
-        }
     }
 }

@@ -1,4 +1,5 @@
-// Signals: the first SIGTERM or SIGINT drains, the second stops at once; SIGHUP has the settings read again.
+// Signals: the first SIGTERM or SIGINT drains, the second stops at once; SIGHUP has the settings read again,
+// SIGUSR1 has the state written down.
 
 import Logging
 import UnixSignals
@@ -15,15 +16,20 @@ struct SignalWatch {
     let logger: Logger
     let shutDown: @Sendable () async -> Void
     let reload: @Sendable () -> Void
+    let tellState: @Sendable () -> Void
     /// The last thing before the process ends at once.
     let leave: @Sendable () -> Void
 
     func run() async throws {
         var received = 0
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr1)
         for await signal in signals {
             if signal == .sighup {
                 reload()
+                continue
+            }
+            if signal == .sigusr1 {
+                tellState()
                 continue
             }
             received += 1

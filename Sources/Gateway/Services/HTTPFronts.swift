@@ -12,8 +12,7 @@ extension HTTPFront {
     package static func callers(
         _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
         authorization: AuthorizationQueue?, budget: RequestBudget, standings: any StandingsDesk,
-        guide: any ModelGuide,
-        logger: Logger
+        guide: any ModelGuide, observer: (any HTTPObserver)? = nil, logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
         routes += BrowserModule.routes()
@@ -30,12 +29,14 @@ extension HTTPFront {
         routes = OpenAPIResource.describing(routes, guide: guide, version: Version.text)
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: true), limits: settings.http, desk: desk,
-            origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
+            origins: settings.origins, isStrict: settings.isStrictTransport,
+            observer: observer, logger: logger)
     }
 
-    /// The operator's port: probes and metrics, of anybody who reaches it.
+    /// The operator's port: probes, metrics and the state, of anybody who reaches it.
     static func admin(
-        readiness: Readiness, metrics: MetricsDesk?, limits: HTTPLimits, logger: Logger
+        readiness: Readiness, state: StateDesk, metrics: MetricsDesk?, limits: HTTPLimits,
+        logger: Logger
     ) -> HTTPFront {
         @Sendable func text(_ status: Bool, _ text: String) -> HTTPAnswer {
             HTTPAnswer(
@@ -50,6 +51,7 @@ extension HTTPFront {
                     readiness.isServing
                         ? text(true, "ready\n") : text(false, "not ready: stopping\n")
                 }),
+            Route(.GET, "/debug/state", resource: StateResource(desk: state)),
         ]
         if let metrics { routes.append(MetricsResource.route(metrics)) }
         return HTTPFront(

@@ -27,13 +27,21 @@ struct HouseDoors: Doors {
     let names = ConnectionNames()
 
     func openBinaryDoor(on channel: any Channel, peer: Peer) throws {
+        let peer = named(peer)
         try channel.pipeline.syncOperations.addHandler(
             BinaryDoorHandler(
-                desk: walk, peer: peer, limits: limits.now, connection: names.next(),
+                desk: walk, peer: peer, limits: limits.now, connection: peer.connection,
                 server: "sluice/\(Version.text)", logger: logger))
     }
 
     func openJSONDoor(on channel: any Channel, peer: Peer) throws {
-        try front.now.open(on: channel, peer: peer, connection: names.next())
+        let peer = named(peer)
+        try front.now.open(on: channel, peer: peer, connection: peer.connection)
+    }
+
+    private func named(_ peer: Peer) -> Peer {
+        var peer = peer
+        peer.connection = names.next()
+        return peer
     }
 }

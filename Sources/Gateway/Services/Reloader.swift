@@ -40,6 +40,8 @@ final class Reloader: Service {
     private static let waitingMax = 16
 
     private let reading: Mutex<SettingsReading>
+    /// Of the settings in force: the how-manieth they are, and since when.
+    private let taken = Mutex((generation: 1, since: Instant.now()))
     private let parts = Mutex<[ReloadPart]>([])
     private let last = Mutex<(@Sendable (Settings) async throws -> Void)?>(nil)
     private let outcomes = Mutex<(done: UInt64, refused: UInt64)>((0, 0))
@@ -55,6 +57,8 @@ final class Reloader: Service {
         (requests, queue) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingOldest(Reloader.waitingMax))
     }
+
+    var standing: (generation: Int, since: Instant) { taken.withLock { $0 } }
 
     /// While the house opens its rooms.
     func add(_ part: ReloadPart) { parts.withLock { $0.append(part) } }
@@ -154,6 +158,7 @@ final class Reloader: Service {
         }
         for part in ready { part.commit() }
         reading.withLock { $0 = new }
+        taken.withLock { $0 = ($0.generation + 1, .now()) }
         return changes
     }
 

@@ -37,6 +37,8 @@ package struct Settings: Sendable, Equatable {
     package var shards = ShardingSettings()
     package var log = LogSettings()
     package var audit = AuditSettings()
+    package var accessLog = AccessLogSettings()
+    package var slowLog = SlowLogSettings()
     package var usage = UsageSettings()
     package var traces = TraceSettings()
     package var metrics = MetricsSettings()

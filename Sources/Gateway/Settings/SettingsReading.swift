@@ -85,7 +85,7 @@ package struct SettingsReading: Sendable {
     /// Where keys may change while the gateway runs. The others are settled at start: ports, threads, the repository.
     private static let changeable = [
         "auth.", "plans.", "tls.", "limits.", "http.", "cors.", "memory.", "models.rules.",
-        "models.poll",
+        "models.poll", "access_log.", "slow_log.",
     ]
 
     /// Among them, what is settled at start all the same.

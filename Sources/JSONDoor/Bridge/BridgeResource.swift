@@ -125,6 +125,7 @@ final class BridgeCall: CallHandle {
             }
         }
         self.walk = walk
+        exchange.isCall = true
         // Here begins what the caller waits for: how long its own upload took is not the call's.
         let now = Instant(nanoseconds: exchange.eventLoop.now.uptimeNanoseconds)
         walk.begin(

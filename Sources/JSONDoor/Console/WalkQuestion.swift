@@ -27,6 +27,7 @@ struct WalkQuestion: HTTPResource {
         let call = WalkCall { outcome in
             exchange.finish(Self.answer(outcome.result, model: model))
         }
+        exchange.isCall = true
         call.begin(
             Call(
                 method: method, model: model, version: asked.version, arrived: request.arrived,

@@ -7,6 +7,8 @@ import NIOHTTP1
 struct Streamed {
     var status: UInt
     var isChunked: Bool
+    /// Of the pieces so far.
+    var byteCount = 0
 }
 
 extension HTTPConnectionHandler {
@@ -56,11 +58,12 @@ extension HTTPConnectionHandler {
         } else if streamed.isChunked {
             out.write { $0.writeStaticString("0\r\n\r\n") }
         }
-        noteAnswer(status: streamed.status)
+        noteAnswer(status: streamed.status, bytesOut: streamed.byteCount)
         forgetRequest()
     }
 
     private func append(piece: ByteBuffer) {
+        streamed?.byteCount += piece.readableBytes
         if streamed?.isChunked == true {
             AnswerWriting.writeChunk(piece, into: &out)
         } else {
