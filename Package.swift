@@ -102,6 +102,7 @@ let package = Package(
         .systemLibrary(name: "CFiles"),
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
         .target(name: "CConfinement"),
+        .target(name: "CTerminal"),
 
         // Kits
         room("TLS", ["COpenSSL", nio, logging]),
@@ -112,6 +113,7 @@ let package = Package(
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
+        room("Terminal", ["CTerminal"]),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -160,6 +162,7 @@ let package = Package(
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
                 "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
+                "Checkup", "Compression",
                 nio,
                 posix, http,
                 logging, lifecycle,
@@ -176,10 +179,15 @@ let package = Package(
                 "SluiceMessages", "SluiceWire", nio, nioTLS, posix, nioSSL, protobuf, logging,
                 lifecycle,
             ]),
+        // What `sluice doctor` finds: facts in, verdicts out.
+        room("Checkup", []),
+        // What `sluice top` shows: values and lines.
+        room("FleetView", ["SluiceClient"]),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Workshop", "Contract", "Costs", "Issuer", "TLS", "Usage",
+                "Gateway", "Workshop", "Checkup", "Contract", "Costs", "FleetView", "Issuer", "TLS",
+                "Terminal", "Usage",
                 "SluiceClient",
                 "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
@@ -213,6 +221,8 @@ let package = Package(
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("CostsTests", ["Costs", "Contract"]),
+        tests("CheckupTests", ["Checkup"]),
+        tests("FleetViewTests", ["FleetView", "SluiceClient"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
         tests(
