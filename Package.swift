@@ -46,6 +46,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 /// Signed tokens and keys of other issuers; `--disable-default-traits` builds without (docs/decisions/0013).
 let jwt: Target.Dependency = .product(
     name: "JWTKit", package: "jwt-kit", condition: .when(traits: ["JWT"]))
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
@@ -74,6 +75,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
@@ -110,10 +112,12 @@ let package = Package(
         room("Messages", ["Contract", "CMessages", "CProtobufC", nio]),
         room("OpenInference", ["Contract", nio]),
         room("Compression", ["CZlib", nio]),
+        room("Traces", ["Contract"]),
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
         room("Terminal", ["CTerminal"]),
+        room("Telemetry", [metrics]),
 
         // Rooms
         room("Admission", ["Contract", "TLS", nio]),
@@ -140,8 +144,8 @@ let package = Package(
         room(
             "Outside",
             [
-                "Contract", "TLS", "Catalogue", "Files", httpClient, nio, posix, nioSSL, http,
-                logging, jwt,
+                "Contract", "TLS", "Catalogue", "Files", "Traces", httpClient, nio, posix, nioSSL,
+                http, logging, jwt,
             ]),
 
         // Import: the converter's own files are readable ones, carried in the binary.
@@ -162,12 +166,12 @@ let package = Package(
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
                 "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
-                "Checkup", "Compression",
+                "Checkup", "Compression", "Traces",
                 nio,
                 posix, http,
                 logging, lifecycle,
                 unixSignals,
-                "Files", configuration, yaml,
+                "Files", "Telemetry", configuration, yaml,
             ]),
         // Generated code: one expression of each file is not marked `unsafe` as the strict settings ask.
         .target(
@@ -203,6 +207,7 @@ let package = Package(
             "MessagesTests",
             ["Messages", "SluiceMessages", "Contract", "CMessages", "CProtobufC", nio, protobuf]),
         tests("CompressionTests", ["Compression", nio]),
+        tests("TracesTests", ["Traces", "Contract", nio]),
         tests("OpenInferenceTests", ["OpenInference", "Contract", nio]),
         tests("OnnxRuntimeTests", ["OnnxRuntime", "Contract", nio]),
         tests("AdmissionTests", ["Admission", "Contract", "TLS", nio, embedded]),
@@ -225,17 +230,21 @@ let package = Package(
         tests("FleetViewTests", ["FleetView", "SluiceClient"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
+        tests("TelemetryTests", ["Telemetry", metrics]),
         tests(
             "WorkshopTests",
             ["Workshop", "Catalogue", "Files", "Outside", "OnnxRuntime", "Contract", "TLS", nio]),
         tests(
             "OutsideTests",
-            ["Outside", "TLS", "Catalogue", "Files", "Contract", nio, posix, http, logging]),
+            [
+                "Outside", "TLS", "Catalogue", "Files", "Traces", "Contract", nio, posix, http,
+                logging,
+            ]),
         tests(
             "GatewayTests",
             [
                 "Gateway", "Admission", "Contract", "Catalogue", "JSONDoor", "Outside", "Shards",
-                "Files", "TLS", "Usage", grdb, nio, posix, embedded, logging,
+                "Files", "TLS", "Telemetry", "Usage", "Traces", grdb, nio, posix, embedded, logging,
             ]),
         tests(
             "SluiceClientTests",

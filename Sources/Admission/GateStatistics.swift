@@ -39,6 +39,12 @@ package struct GateStatistics: Sendable, Equatable {
 package protocol GateObserver: Sendable {
     func breaker(of issuer: String, became phase: Breaker.Phase)
     func staleAnswer(from issuer: String)
+    /// It answered, or did not in time; after so long.
+    func asked(_ issuer: String, took time: Nanoseconds)
+}
+
+extension GateObserver {
+    package func asked(_ issuer: String, took time: Nanoseconds) {}
 }
 
 /// Whose answers shall be forgotten.

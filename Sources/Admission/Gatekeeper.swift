@@ -29,6 +29,9 @@ package final class Gatekeeper: Sendable {
     private let observer: (any GateObserver)?
     private let unknownModel: @Sendable (String) -> CallFailure
     private let house: SlotCounter
+    // Of the limits, what new settings may change.
+    private let calls = Ceiling(0)
+    private let tokenBytes = Ceiling(0)
     package let plans: PlanDesk
     private let generation = Atomic<UInt64>(1)
     private let inquiries = Atomic<UInt64>(0)
@@ -61,13 +64,22 @@ package final class Gatekeeper: Sendable {
         self.clock = clock
         self.pause = pause
         self.unknownModel = unknownModel
-        house = SlotCounter(maximum: limits.calls)
+        house = SlotCounter(calls)
+        calls.move(to: limits.calls)
+        tokenBytes.move(to: limits.tokenBytes)
         let plans = plans ?? PlanDesk(limits: limits)
         self.plans = plans
         state = Mutex(
             State(
                 cache: IdentityCache(limits: limits, policy: policy, plans: plans), choice: choice))
         (lookups, begin) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
+    }
+
+    /// New settings: calls in progress in all and of one client, and the longest token. From now on; what is under way stays.
+    package func apply(calls: Int, callsPerClient: Int, tokenBytes: Int) {
+        self.calls.move(to: calls)
+        plans.callsPerClient.move(to: callsPerClient)
+        self.tokenBytes.move(to: tokenBytes)
     }
 
     // MARK: Who
@@ -180,11 +192,12 @@ package final class Gatekeeper: Sendable {
     ) throws(CallFailure) -> Pass {
         let plan = try judge(credential, method: method, model: model, now: now)
         guard house.take() else {
-            throw Self.tooManyCalls(limits.calls, "in all", "calls")
+            throw Self.tooManyCalls(calls.maximum, "in all", "calls")
         }
         guard credential.account.take() else {
             house.giveBack()
-            throw Self.tooManyCalls(limits.callsPerClient, "of this client", "calls_per_client")
+            throw Self.tooManyCalls(
+                plans.callsPerClient.maximum, "of this client", "calls_per_client")
         }
         do throws(CallFailure) {
             let ticket = try plans.enter(
@@ -307,6 +320,7 @@ extension Gatekeeper {
             case .stopped: .notAsked(late)
             }
         let now = clock()
+        observer?.asked(lookup.issuer.name, took: now.since(started))
         let settlement = state.withLock {
             $0.cache.settle(lookup, outcome, started: started, now: now)
         }
@@ -339,7 +353,7 @@ extension Gatekeeper {
         let choice = state.withLock { $0.choice }
         // A closure cannot throw a typed error through `reveal`, so the verdict comes out as a value.
         let found: (isToken: Bool, shown: Shown?) = token.reveal { bytes in
-            guard TokenSyntax.isToken(bytes, lengthMax: limits.tokenBytes) else {
+            guard TokenSyntax.isToken(bytes, lengthMax: tokenBytes.maximum) else {
                 return (false, nil)
             }
             guard let index = choice.index(token: bytes, serverName: peer.serverName) else {
@@ -356,7 +370,7 @@ extension Gatekeeper {
         guard found.isToken else {
             throw CallFailure(
                 .unauthenticated, .tokenMalformed,
-                "this is no bearer token: \(token.count) bytes where 1 to \(limits.tokenBytes) "
+                "this is no bearer token: \(token.count) bytes where 1 to \(tokenBytes.maximum) "
                     + "characters of RFC 6750 are allowed (limit token_bytes)",
                 notStarted: true)
         }

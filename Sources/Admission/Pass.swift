@@ -3,12 +3,27 @@
 package import Contract
 private import Synchronization
 
+/// How many slots counters may give out; new settings may change it.
+package final class Ceiling: Sendable {
+    private let value: Atomic<Int>
+
+    package init(_ maximum: Int) { value = Atomic(maximum) }
+
+    package var maximum: Int { value.load(ordering: .relaxed) }
+
+    /// What was taken before stays taken.
+    package func move(to maximum: Int) { value.store(maximum, ordering: .relaxed) }
+}
+
 /// A bounded count of calls in progress, usable from every thread.
 package final class SlotCounter: Sendable {
     private let taken = Atomic<Int>(0)
-    package let maximum: Int
+    private let ceiling: Ceiling
 
-    package init(maximum: Int) { self.maximum = maximum }
+    package init(_ ceiling: Ceiling) { self.ceiling = ceiling }
+    package convenience init(maximum: Int) { self.init(Ceiling(maximum)) }
+
+    package var maximum: Int { ceiling.maximum }
 
     package var count: Int { taken.load(ordering: .relaxed) }
 

@@ -72,6 +72,11 @@ package final class Registry: Sendable {
         families().reduce(0) { $0 + $1.value.entries.count }
     }
 
+    /// Versions that are kept away.
+    package var quarantinedCount: Int {
+        families().reduce(0) { $0 + $1.value.quarantined.count }
+    }
+
     /// Every entry, by name and version.
     package var entries: [ModelEntry] {
         families().sorted { $0.key < $1.key }.flatMap(\.value.entries)

@@ -22,16 +22,6 @@ package enum Method: UInt32, Sendable, Hashable, CaseIterable {
     case accessCheck = 16
 }
 
-/// W3C trace context: 16 bytes trace id, 8 bytes parent span id, flags.
-package struct TraceContext: Sendable, Hashable {
-    package var bytes: [UInt8]
-    /// The context, or nil unless there are exactly 25 bytes.
-    package init?(_ bytes: [UInt8]) {
-        guard bytes.count == 25 else { return nil }
-        self.bytes = bytes
-    }
-}
-
 /// One call as a door hands it over: names are untrusted, the body is not decoded yet, so that access is
 /// decided before tensors are touched.
 package struct Call: Sendable {
@@ -261,6 +251,10 @@ package struct Timing: Sendable, Equatable {
     package var admission = Nanoseconds.zero
     package var queue = Nanoseconds.zero
     package var load = Nanoseconds.zero
+    /// Parts of `load`, as far as this call waited for them: its files on their way, and the engine making it of them. For
+    /// traces: callers are not told.
+    package var fetch = Nanoseconds.zero
+    package var create = Nanoseconds.zero
     package var run = Nanoseconds.zero
     /// CPU the run took; for the ledger: callers are not told.
     package var cpu = Nanoseconds.zero

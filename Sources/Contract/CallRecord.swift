@@ -29,6 +29,10 @@ package struct CallRecord: Sendable {
     package var address: String
     /// Of the caller (W3C trace context), when it sent one.
     package var trace: TraceContext?
+    /// The span that the gateway exports this call as; nil when it exports none. Set before observers are told.
+    package var span: TraceContext?
+    /// When the call came through which door of the house; nil when there are no traces.
+    package var marks: CallMarks?
     /// The message's bytes, and those of the tensors in the answer.
     package var bytesIn: Int
     package var bytesOut: Int
@@ -61,6 +65,20 @@ package struct CallRecord: Sendable {
         total = answered.since(call.arrived)
         self.timing = timing
     }
+}
+
+/// The steps of a call before it came to the shards, for traces. Nobody reads a clock for them when there are none.
+package struct CallMarks: Sendable, Equatable {
+    /// The walk has it.
+    package var begun: Instant
+    /// The issuer was asked who shows the token, and answered; both or none.
+    package var asked: Instant?
+    package var told: Instant?
+    package var admitted: Instant?
+    /// The model is found and the tensors fit it.
+    package var prepared: Instant?
+
+    package init(begun: Instant) { self.begun = begun }
 }
 
 /// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.

@@ -9,6 +9,8 @@ package protocol Exchange: AnyObject {
     func progress(_ progress: Progress)
     /// What the caller's plan has left, to be told with the answer; before `finish`, at most once.
     func allow(_ allowance: Allowance)
+    /// The call is exported as this span; before `finish`, more than once when it is told early.
+    func trace(as span: TraceContext)
     /// One message of a server stream; `finish` ends the stream.
     func send(_ message: Answer)
     /// The caller's answer. When `workContinues`, the call's slot stays taken until `workEnded` (a run that is
@@ -16,6 +18,11 @@ package protocol Exchange: AnyObject {
     func finish(_ result: Result<Answer, CallFailure>, timing: Timing, workContinues: Bool)
     /// The work behind a finished call has stopped; only after a `finish` with `workContinues`, once.
     func workEnded()
+}
+
+extension Exchange {
+    /// For doors whose answers have no place for it.
+    package func trace(as span: TraceContext) {}
 }
 
 /// The walk's side of one call, kept by the door while the call is open.

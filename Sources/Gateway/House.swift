@@ -63,30 +63,37 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
-        let limits = LimitsBox(settings.limits)
-        reloader.add(ReloadPart { new, _ in .init { limits.replace(with: new.limits) } })
+        let limits = Latest(settings.limits)
+        let handshakes = Handshakes(limits: settings.limits)
+        reloader.add(
+            ReloadPart { new, old in
+                .init {
+                    limits.replace(with: new.limits)
+                    handshakes.apply(new.limits, insteadOf: old.limits)
+                }
+            })
+        let metrics = MetricsDesk.open(settings.metrics)
         let rooms = try await Rooms.open(
-            settings, reloader: reloader, audit: audit, group: group, logger: logger)
+            settings, reloader: reloader, audit: audit, metrics: metrics, group: group,
+            logger: logger)
         do {
             let adminPort = try await AdminPort.open(
                 settings.admin,
-                front: .admin(readiness: rooms.readiness, limits: settings.http, logger: logger),
+                front: .admin(
+                    readiness: rooms.readiness, metrics: metrics, limits: settings.http,
+                    logger: logger),
                 group: group)
+            let front = rooms.front(settings, reloader: reloader, logger: logger)
             let listener = try await Listener.open(
                 settings.listen, contexts: contexts,
                 doors: HouseDoors(
-                    walk: rooms.walk,
-                    front: .callers(
-                        settings, desk: rooms.walk,
-                        conditions: FleetConditions(
-                            registry: rooms.walk.registry, fleet: rooms.walk.fleet),
-                        authorization: rooms.authorization,
-                        standings: StandingsKeeper(rooms.walk.gatekeeper.plans), guide: rooms.guide,
-                        logger: logger),
-                    limits: limits, logger: logger),
-                limits: limits,
+                    walk: rooms.walk, front: front, limits: limits, logger: logger),
+                limits: limits, handshakes: handshakes,
                 proxies: settings.proxy.from.compactMap { AddressBlock($0) },
                 readiness: rooms.readiness, group: group, logger: logger)
+            metrics?.add(
+                DoorSource(
+                    listener: listener, handshakes: handshakes, certificates: certificates))
             rooms.readiness.set(true)
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
@@ -100,10 +107,13 @@ package final class House: Sendable {
     /// Serves. Returns when everything has ended in good order.
     package func run() async throws {
         // Only where there is an embedded issuer.
-        let serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
+        var serviceBefore: [ServiceGroupConfiguration.ServiceConfiguration] =
             rooms.authorization.map {
                 [.init(service: $0, successTerminationBehavior: .ignore)]
             } ?? []
+        if let traces = rooms.traces {
+            serviceBefore.append(.init(service: traces, successTerminationBehavior: .ignore))
+        }
         let group = ServiceGroup(
             configuration: .init(
                 services: serviceBefore + [
@@ -150,6 +160,8 @@ struct Rooms: Sendable {
     let fence: Fence
     let seals: SealKeeper
     let usage: UsageKeeper
+    /// Nil when there are no traces.
+    let traces: TraceExporter?
     private let fleet: Fleet
     private let issuers: IssuerKeeper
     let authorization: AuthorizationQueue?
@@ -158,7 +170,7 @@ struct Rooms: Sendable {
 
     static func open(
         _ settings: Settings, reloader: Reloader, audit: any AuditLog,
-        group: MultiThreadedEventLoopGroup, logger: Logger
+        metrics: MetricsDesk?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let registry = Registry()
         let seals = SealKeeper(inspector: FolderInspector(), state: settings.state, logger: logger)
@@ -166,9 +178,16 @@ struct Rooms: Sendable {
         let source = try ModelSource.open(
             settings, inspector: seals.inspector, group: group, logger: logger)
         do {
-            return try await open(
-                settings, source: source, seals: seals, registry: registry, reloader: reloader,
-                audit: audit, group: group, logger: logger)
+            let traces = try TraceExporter.open(settings.traces, group: group, logger: logger)
+            do {
+                return try await open(
+                    settings, source: source, seals: seals, registry: registry,
+                    reloader: reloader, audit: audit, metrics: metrics, traces: traces,
+                    group: group, logger: logger)
+            } catch {
+                await traces?.close()
+                throw error
+            }
         } catch {
             try await source.close()
             throw error
@@ -177,7 +196,8 @@ struct Rooms: Sendable {
 
     private static func open(
         _ settings: Settings, source: ModelSource, seals: SealKeeper, registry: Registry,
-        reloader: Reloader, audit: any AuditLog, group: MultiThreadedEventLoopGroup, logger: Logger
+        reloader: Reloader, audit: any AuditLog, metrics: MetricsDesk?, traces: TraceExporter?,
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> Rooms {
         let shards = ShardSettings(settings.shards, settings.memory, settings.models.rules)
         let fence = try Fence.open(
@@ -190,7 +210,8 @@ struct Rooms: Sendable {
         let inspector = inspector(settings, files: seals.inspector, logger: logger)
         let fleet = Fleet(
             settings: shards, engine: try engine(settings, inspector: inspector, logger: logger),
-            observer: FleetLog(logger: logger, versions: versions), journal: fence,
+            observer: FleetLog(logger: logger, versions: versions).counted(by: metrics),
+            journal: fence,
             fetcher: source.fetcher)
         let repository = RepositoryWatch(
             repository: source.repository, registry: registry, versions: versions, fleet: fleet,
@@ -212,12 +233,15 @@ struct Rooms: Sendable {
         let gatekeeper = try Gatekeeper(
             issuers: issuers.current.trusted, policy: try settings.auth.policy(),
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
-            observer: GateLog(logger: logger), unknownModel: registry.unknown)
+            observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
+        // One line a part; those that are off are not there.
+        let observers: [(any CallObserver)?] = [traces, metrics?.calls]
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            group: group)
+            observers: observers.compactMap(\.self), tracer: traces?.tracer, group: group)
+        metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(
             ReloadPart { new, _ in
@@ -226,6 +250,9 @@ struct Rooms: Sendable {
                 let plans = Plans(new.plans)
                 return ReloadPart.Ready {
                     gatekeeper.plans.reload(plans)
+                    gatekeeper.apply(
+                        calls: new.callsMax, callsPerClient: new.callsPerClientMax,
+                        tokenBytes: new.limits.tokenBytes)
                     fleet.apply(wishes)
                     repository.look(every: new.models.poll)
                 }
@@ -235,7 +262,7 @@ struct Rooms: Sendable {
         return Rooms(
             readiness: readiness, walk: walk, gate: GateService(gatekeeper: gatekeeper),
             repository: repository, fetches: FetchService(fetcher: source.fetcher),
-            source: source, fence: fence, seals: seals, usage: usage, fleet: fleet,
+            source: source, fence: fence, seals: seals, usage: usage, traces: traces, fleet: fleet,
             issuers: issuers,
             authorization: .open(
                 settings, issuers: issuers.current, audit: audit, gatekeeper: gatekeeper),
@@ -271,6 +298,28 @@ struct Rooms: Sendable {
             note: { logger.notice("\($0)") })
     }
 
+    /// HTTP on the callers' port, as the settings in force have it.
+    func front(_ settings: Settings, reloader: Reloader, logger: Logger) -> Latest<HTTPFront> {
+        let server = settings.auth.server
+        let budget = RequestBudget(
+            requests: .perSecond(server.requestsPerAddress),
+            failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60)))
+        let make = { @Sendable [walk, authorization, guide] (settings: Settings) in
+            HTTPFront.callers(
+                settings, desk: walk,
+                conditions: FleetConditions(registry: walk.registry, fleet: walk.fleet),
+                authorization: authorization, budget: budget,
+                standings: StandingsKeeper(walk.gatekeeper.plans), guide: guide, logger: logger)
+        }
+        let front = Latest(make(settings))
+        reloader.add(
+            ReloadPart { new, _ in
+                let next = make(new)
+                return .init { front.replace(with: next) }
+            })
+        return front
+    }
+
     /// Ends what has threads or files, after the doors are closed.
     func close(logger: Logger) async {
         // Gigabytes that a loader is reading are not waited for.
@@ -280,6 +329,7 @@ struct Rooms: Sendable {
         }
         fence.end()
         await usage.close()
+        await traces?.close()
         await seals.keep()
         do {
             try await source.close()

@@ -10,6 +10,7 @@ import Catalogue
 package import Contract
 package import NIOCore
 import Shards
+import Traces
 
 /// The rooms in their order, shared by all connections.
 package final class Walk: FrontDesk {
@@ -23,6 +24,8 @@ package final class Walk: FrontDesk {
     let audit: any AuditLog
     /// Told of every call that has been answered.
     let observers: [any CallObserver]
+    /// Nil when there are no traces.
+    let tracer: Tracer?
     /// The shards as each event loop sees them, by the loop's identity.
     private let desks: [ObjectIdentifier: NIOLoopBound<LoopDesk>]
 
@@ -30,9 +33,10 @@ package final class Walk: FrontDesk {
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
         readiness: Readiness, repository: RepositoryWatch, reloader: Reloader, audit: any AuditLog,
-        observers: [any CallObserver] = [], group: any EventLoopGroup
+        observers: [any CallObserver] = [], tracer: Tracer? = nil, group: any EventLoopGroup
     ) async throws {
         self.observers = observers
+        self.tracer = tracer
         self.reloader = reloader
         self.audit = audit
         self.gatekeeper = gatekeeper
@@ -68,6 +72,8 @@ final class Visit: CallerSession {
     /// The connection's token; nil until HELLO or AUTH brought one.
     private var token: Secret?
     private var credential: Credential?
+    /// When the issuer was asked last for the connection itself, and when it had answered; with traces only.
+    private(set) var lastInquiry: (asked: Instant, told: Instant)?
 
     init(walk: Walk, peer: Peer, eventLoop: any EventLoop, desk: LoopDesk) {
         self.walk = walk
@@ -88,10 +94,19 @@ final class Visit: CallerSession {
         }
         self.token = token
         credential = nil
+        lastInquiry = nil
+        var waited = false
         _ = identify(token, isOwn: true, now: now, deadline: now + .seconds(60)) { result in
             if case .failure(let failure) = result { self.noteRefusal(failure, of: "hello") }
+            if waited { self.noteInquiry(since: now) }
             done(result.map { $0.validFor(now: .now()) })
         }
+        waited = true
+    }
+
+    /// For the call that this is done for, when it is done for one: over HTTP the token comes first.
+    private func noteInquiry(since asked: Instant) {
+        if walk.tracer != nil { lastInquiry = (asked, .now()) }
     }
 
     func objection(to method: Method, model: String, version: String) -> CallFailure? {
@@ -114,6 +129,7 @@ final class Visit: CallerSession {
 
     func begin(_ call: Call, exchange: any Exchange) -> (any CallHandle)? {
         let journey = Journey(call: call, exchange: exchange, visit: self)
+        if let tracer = walk.tracer { journey.trace(by: tracer, after: lastInquiry) }
         if call.token == nil, let credential,
             walk.gatekeeper.isFresh(
                 credential, need: CallNeed(method: call.method, model: call.model),
@@ -188,6 +204,8 @@ final class Journey: CallHandle, RunDelegate {
     var act: AuditEvent?
     private var timing = Timing()
     private var use = PlanUse()
+    /// Nil when there are no traces.
+    private var traced: TracedCall?
 
     init(call: Call, exchange: any Exchange, visit: Visit) {
         self.call = call
@@ -197,12 +215,27 @@ final class Journey: CallHandle, RunDelegate {
 
     private var walk: Walk { visit.walk }
 
+    /// The call has a span. Its door is told at once when it is known to be exported: its answer may begin before it ends.
+    func trace(by tracer: Tracer, after inquiry: (asked: Instant, told: Instant)?) {
+        let traced = TracedCall(span: tracer.begin(call.trace), begun: .now())
+        if let inquiry, inquiry.asked >= call.arrived {
+            traced.marks.asked = inquiry.asked
+            traced.marks.told = inquiry.told
+        }
+        self.traced = traced
+        if traced.span.isSampled, call.door == .http { exchange.trace(as: traced.span.context) }
+    }
+
     /// The issuer's answer, from the cache within `begin` or later in a turn of its own.
     func identified(as result: Result<Credential, CallFailure>) {
         let waited = inquiry != nil
         inquiry = nil
         guard !isOver else { return }
-        if waited { timing.admission = Instant.now().since(call.arrived) }
+        if waited {
+            let now = Instant.now()
+            timing.admission = now.since(call.arrived)
+            traced?.wasTold(at: now)
+        }
         switch result {
         case .success(let credential): enter(as: credential)
         case .failure(let failure):
@@ -222,7 +255,9 @@ final class Journey: CallHandle, RunDelegate {
                 bytes: call.body.byteCount, wish: call.priority, now: call.arrived)
             plan = pass?.plan ?? ""
             if let allowance = pass?.allowance { exchange.allow(allowance) }
+            traced?.marks.admitted = .now()
         } catch {
+            traced?.marks.admitted = .now()
             visit.noteRefusal(
                 error, of: call.method.auditName, object: call.model, identity: credential.identity)
             if let allowance = error.allowance { exchange.allow(allowance) }
@@ -242,10 +277,12 @@ final class Journey: CallHandle, RunDelegate {
             let request = try call.body.inferenceRequest()
             let prepared = try entry.prepare(request, asked: call.version)
             self.prepared = prepared
+            traced?.marks.prepared = .now()
             ticket = visit.desk.submit(
                 prepared, deadline: deadline(request), now: call.arrived,
                 wantsProgress: call.wantsProgress, share: share(request), delegate: self)
         } catch {
+            traced?.marks.prepared = .now()
             end(.failure(error))
         }
     }
@@ -342,10 +379,32 @@ final class Journey: CallHandle, RunDelegate {
         guard !walk.observers.isEmpty else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
-        let record = CallRecord(
+        var record = CallRecord(
             call, model: entry?.name ?? "", version: entry?.version ?? "", failure: failure,
             issuer: caller?.account.issuer ?? "", client: caller?.account.client ?? "", plan: plan,
             address: visit.peer.address, bytesOut: use.bytesOut, timing: timing, answered: .now())
+        if let traced, let tracer = walk.tracer {
+            record.span = tracer.end(traced.span, record)
+            record.marks = traced.marks
+            if let exported = record.span, call.door == .http { exchange.trace(as: exported) }
+        }
         for observer in walk.observers { observer.answered(record) }
+    }
+}
+
+/// What is noted of a call while there are traces.
+private final class TracedCall {
+    let span: OpenSpan
+    var marks: CallMarks
+
+    init(span: OpenSpan, begun: Instant) {
+        self.span = span
+        marks = CallMarks(begun: begun)
+    }
+
+    /// The issuer was asked for this call, as soon as it was here.
+    func wasTold(at now: Instant) {
+        marks.asked = marks.begun
+        marks.told = now
     }
 }

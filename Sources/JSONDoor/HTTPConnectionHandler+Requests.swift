@@ -11,6 +11,7 @@ import NIOHTTP1
 extension HTTPConnectionHandler {
     func begin(_ head: HTTPRequestHead) {
         requests += 1
+        served += 1
         isHead = head.method == .HEAD
         let places = FieldPlaces(head.headers)
         origin = allowedOrigin(head, places)
@@ -216,9 +217,10 @@ extension HTTPConnectionHandler {
         var frame = AnswerFrame(
             length: length, date: date, connection: connection, number: requests,
             givenID: request?.givenID,
-            traceparent: request?.trace.map {
-                TraceParent.write($0, span: UInt64.random(in: 1...UInt64.max))
-            },
+            traceparent: request?.span.map { TraceParent.write($0) }
+                ?? request?.trace.map {
+                    TraceParent.write($0, span: UInt64.random(in: 1...UInt64.max))
+                },
             variesByOrigin: !front.origins.origins.isEmpty, origin: origin, closes: isLast)
         if let request {
             frame.keepsAlive = request.version == .http1_0 && !isLast

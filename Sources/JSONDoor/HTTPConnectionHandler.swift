@@ -45,6 +45,9 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     var isReading = false
     var isReadHeld = false
     var isPumping = false
+    /// Requests begun in this turn, and whether the rest waits for the next.
+    var served = 0
+    var waitsForTurn = false
     var timer: Scheduled<Void>?
     var timerDue: Instant?
 
@@ -199,6 +202,7 @@ extension HTTPConnectionHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard machine.phase != .ending else { return }
+        if !isReading, !waitsForTurn { served = 0 }
         isReading = true
         let part = unwrapInboundIn(data)
         guard mustWait || !pending.isEmpty else { return take(part) }
@@ -212,12 +216,29 @@ extension HTTPConnectionHandler {
         context.fireChannelReadComplete()
     }
 
-    /// True while what arrives has to wait: for an answer, or until answers have gone out.
-    private var mustWait: Bool { machine.isBusy || out.byteCount > Outlet.sliceBytes }
+    /// True while what arrives has to wait: for an answer, until answers have gone out, or for this connection's next turn.
+    private var mustWait: Bool {
+        machine.isBusy || out.byteCount > Outlet.sliceBytes || isTurnOver
+    }
+
+    /// The next head waits; the body of a request that was begun does not.
+    private var isTurnOver: Bool {
+        machine.phase == .waiting && served >= front.limits.requestsPerTurn
+    }
+
+    /// The rest of the requests that came at once; other connections have had their turn.
+    func takeTurn() {
+        waitsForTurn = false
+        served = 0
+        guard let context else { return }
+        now = clock(context)
+        pump()
+        settle()
+    }
 
     /// Reading goes on while a request is answered, so that a caller's leaving is seen, until it brings another request.
     func read(context: ChannelHandlerContext) {
-        if machine.isBusy, !pending.isEmpty {
+        if !pending.isEmpty {
             isReadHeld = true
         } else {
             context.read()
@@ -269,7 +290,11 @@ extension HTTPConnectionHandler {
             if !pending.isEmpty { pump() }
         } while turnIsOpen || (!out.isEmpty && context.channel.isWritable)
         if machine.phase == .ending { return finish(context) }
-        if isReadHeld, !machine.isBusy || pending.isEmpty {
+        if isTurnOver, !pending.isEmpty, !waitsForTurn {
+            waitsForTurn = true
+            front.turnstiles.turnstile(of: context.eventLoop).wait(self)
+        }
+        if isReadHeld, pending.isEmpty {
             isReadHeld = false
             context.read()
         }

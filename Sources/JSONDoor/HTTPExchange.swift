@@ -19,6 +19,7 @@ package final class HTTPExchange {
     package let eventLoop: any EventLoop
     /// Who calls: the token of this request was shown to it. nil on a route that is open.
     package let session: (any CallerSession)?
+    package let aside: Aside
     /// Asked only between `start` and the end.
     package var onFarewell: ((Farewell) -> Void)?
     private var connection: HTTPConnectionHandler?
@@ -30,6 +31,7 @@ package final class HTTPExchange {
         _ connection: HTTPConnectionHandler, session: (any CallerSession)?,
         eventLoop: any EventLoop
     ) {
+        aside = connection.front.aside
         self.connection = connection
         self.session = session
         self.eventLoop = eventLoop
@@ -40,6 +42,9 @@ package final class HTTPExchange {
 
     /// Bytes that wait for the caller to read.
     package var backlog: Int { connection?.out.byteCount ?? 0 }
+
+    /// The request is exported as this span: the answer's `traceparent` names it. Before the answer's head.
+    package func trace(as span: TraceContext) { connection?.request?.span = span }
 
     /// Answers the request.
     package func finish(_ answer: HTTPAnswer) {

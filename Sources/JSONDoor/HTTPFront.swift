@@ -15,12 +15,17 @@ package struct HTTPFront: Sendable {
     package var origins: CrossOrigin
     /// Browsers are told to come by TLS only; never for localhost, where every port would be meant.
     package var isStrict: Bool
+    /// Where what would hold up an event loop is done.
+    package var aside: Aside
     package var logger: Logger
+    let turnstiles = Turnstiles()
 
     package init(
         routes: RouteTable, limits: HTTPLimits, desk: (any FrontDesk)? = nil,
-        origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false, logger: Logger
+        origins: CrossOrigin = CrossOrigin(), isStrict: Bool = false, aside: Aside = .pool,
+        logger: Logger
     ) {
+        self.aside = aside
         self.origins = origins
         self.isStrict = isStrict
         self.routes = routes

@@ -21,5 +21,8 @@ package struct HTTPLimits: Sendable, Equatable {
     /// socket cannot bring, so that only thousands of empty requests reach it.
     package var partsWaiting = 4_096
 
+    /// Requests that came at once and are begun in one turn of the event loop, before other connections have theirs.
+    package var requestsPerTurn = 16
+
     package init() {}
 }

@@ -28,6 +28,8 @@ package struct HTTPRequest: Sendable {
     package var givenID: String?
     /// The caller's trace, when it brought one that is right.
     package var trace: TraceContext?
+    /// What the gateway exports of it, when it does (``HTTPExchange/trace(as:)``).
+    var span: TraceContext?
     private let connection: String
     private let number: UInt64
 

@@ -18,26 +18,34 @@ enum TraceParent {
             guard let value = octet(bytes, place) else { return nil }
             context.append(value)
         }
-        guard context[..<16].contains(where: { $0 != 0 }),
-            context[16..<24].contains(where: { $0 != 0 })
-        else { return nil }
         return TraceContext(context)
     }
 
-    /// The same trace and flags, another span.
+    /// The same trace and flags, another span: one that nobody exports.
     static func write(_ trace: TraceContext, span: UInt64) -> String {
-        var text: [UInt8] = Array("00-".utf8)
+        write(
+            trace,
+            span: stride(from: 56, through: 0, by: -8).lazy.map {
+                UInt8(truncatingIfNeeded: span >> UInt64($0))
+            })
+    }
+
+    /// As it is.
+    static func write(_ span: TraceContext) -> String { write(span, span: span.spanID) }
+
+    private static func write(_ trace: TraceContext, span: some Sequence<UInt8>) -> String {
+        var text: [UInt8] = []
+        text.reserveCapacity(55)
         func append(_ byte: UInt8) {
             text.append(digit(byte >> 4))
             text.append(digit(byte & 15))
         }
-        trace.bytes[..<16].forEach(append)
+        text += "00-".utf8
+        trace.traceID.forEach(append)
         text.append(dash)
-        for shift in stride(from: 56, through: 0, by: -8) {
-            append(UInt8(truncatingIfNeeded: span >> UInt64(shift)))
-        }
+        span.forEach(append)
         text.append(dash)
-        append(trace.bytes[24])
+        append(trace.flags)
         return String(decoding: text, as: UTF8.self)
     }
 

@@ -152,13 +152,8 @@ package struct CallHeader: HeaderMessage {
             header.modelVersion = unsafe text(message.model_version)
             let trace = unsafe Array(
                 UnsafeBufferPointer(start: message.trace.data, count: message.trace.len))
-            if !trace.isEmpty {
-                guard let context = TraceContext(trace) else {
-                    throw MessageFault(
-                        .malformed, "a trace context of \(trace.count) bytes: it has 25")
-                }
-                header.trace = context
-            }
+            // One that is wrong is none: whoever sends it wants its call answered all the same (W3C Trace Context, 3.2).
+            header.trace = TraceContext(trace)
             unsafe header.messageLength = message.message_length
             header.metadata = try unsafe Messages.metadata(
                 message.metadata, count: message.n_metadata, limits: limits)

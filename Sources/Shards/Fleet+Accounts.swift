@@ -85,4 +85,19 @@ extension Fleet {
         }
         return account
     }
+
+    /// Calls that wait for a shard or for their model, by the entry's index; none where there are none.
+    package var waitingCalls: [Int: Int] {
+        var waiting: [Int: Int] = [:]
+        for resident in everyResident {
+            let count = resident.waiting + resident.leases
+            if count > 0 { waiting[resident.entry.index] = count }
+        }
+        // Who runs has a lease and waits no more.
+        for run in dispatcher.running {
+            let index = run.resident.entry.index
+            if let count = waiting[index] { waiting[index] = max(0, count - 1) }
+        }
+        return waiting
+    }
 }

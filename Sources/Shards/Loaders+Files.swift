@@ -3,6 +3,7 @@
 
 import Catalogue
 import Contract
+import Synchronization
 
 extension Loaders {
     /// The model's residency has said that a load is to start.
@@ -11,14 +12,21 @@ extension Loaders {
         switch fetcher.files(of: resident.entry) {
         case .present(let hold):
             resident.keepFiles(by: hold)
+            resident.loadSteps.withLock { $0 = LoadSteps() }
             enqueue(resident)
         case .absent:
-            fetcher.fetch(resident.entry, for: FilesWait(loaders: self, resident: resident))
+            fetcher.fetch(
+                resident.entry,
+                for: FilesWait(loaders: self, resident: resident, began: clock.now()))
         }
     }
 
-    fileprivate func filesCame(_ hold: any FilesHold, for resident: Resident) {
+    fileprivate func filesCame(
+        _ hold: any FilesHold, for resident: Resident, since began: Instant
+    ) {
         resident.keepFiles(by: hold)
+        let now = clock.now()
+        resident.loadSteps.withLock { $0.fetched(from: began, to: now) }
         enqueue(resident)
     }
 
@@ -46,6 +54,7 @@ extension Loaders {
 private struct FilesWait: FetchWaiting {
     let loaders: Loaders
     let resident: Resident
+    let began: Instant
 
     var isWanted: Bool { resident.isWanted }
 
@@ -56,7 +65,7 @@ private struct FilesWait: FetchWaiting {
 
     func ended(_ result: Result<any FilesHold, FetchFailure>) {
         switch result {
-        case .success(let hold): loaders.filesCame(hold, for: resident)
+        case .success(let hold): loaders.filesCame(hold, for: resident, since: began)
         case .failure(let failure): loaders.filesFailed(failure, for: resident)
         }
     }

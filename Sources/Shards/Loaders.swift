@@ -167,7 +167,9 @@ final class Loaders: Sendable {
             let (waiters, isUnwanted) = resident.loadEnded(
                 awake, took: now.since(began), now: now)
             observer.modelLoaded(resident.entry, time: now.since(began))
-            hand(awake, of: resident, to: waiters, now: now)
+            var steps = resident.loadSteps.withLock { $0 }
+            steps.created(from: began, to: now)
+            hand(awake, of: resident, to: waiters, steps, now: now)
             if isUnwanted { release(resident) }
             send(overdrawn, awayFor: resident)
         } catch {
@@ -261,14 +263,15 @@ final class Loaders: Sendable {
     }
 
     private func hand(
-        _ awake: AwakeModel, of resident: Resident, to waiters: [Waiter], now: Instant
+        _ awake: AwakeModel, of resident: Resident, to waiters: [Waiter], _ steps: LoadSteps,
+        now: Instant
     ) {
         var ready: [Run] = []
         ready.reserveCapacity(waiters.count)
         for waiter in waiters {
             switch waiter {
             case .run(let run):
-                guard run.grant(awake, now: now) else { continue }
+                guard run.grant(awake, now: now, load: steps) else { continue }
                 if run.onlyWakes {
                     run.endWake()
                 } else {
@@ -314,6 +317,7 @@ final class Loaders: Sendable {
         guard let returned, let held = resident.account.atRest?.anonymous else { return }
         let lost = held - min(held, returned)
         resident.unreturned(lost)
+        observer.memoryMeasured(resident.entry, held: held, lost: lost)
         if lost > max(1 << 20, held / 50) {
             observer.memoryUnreturned(resident.entry, bytes: lost)
         }

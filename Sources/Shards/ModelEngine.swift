@@ -46,7 +46,10 @@ package protocol FleetObserver: Sendable {
     func modelReleased(_ entry: ModelEntry)
     /// It made room for another; `modelReleased` follows.
     func modelEvicted(_ entry: ModelEntry, for other: ModelEntry, holding: MemoryUse)
-    /// A model was released and so many bytes did not come back.
+    /// A model was released that held so many bytes of its own, of which so many did not come back. Not told when that could
+    /// not be measured.
+    func memoryMeasured(_ entry: ModelEntry, held: UInt64, lost: UInt64)
+    /// The same, when it is much.
     func memoryUnreturned(_ entry: ModelEntry, bytes: UInt64)
     /// A second, faster session serves; it took so long to load and holds so much.
     func modelPromoted(_ entry: ModelEntry, time: Nanoseconds, bytes: UInt64)
@@ -56,6 +59,10 @@ package protocol FleetObserver: Sendable {
     func loadsAreMany(_ account: FleetAccount, limit: UInt64)
     /// An inline run held up its event loop; the model runs on shards for a while.
     func inlineRunStalled(_ entry: ModelEntry, time: Nanoseconds)
+}
+
+extension FleetObserver {
+    package func memoryMeasured(_ entry: ModelEntry, held: UInt64, lost: UInt64) {}
 }
 
 /// Hears nothing.

@@ -77,6 +77,8 @@ package final class Resident: Sendable {
     let isPinned = Atomic<Bool>(false)
     /// While its files are needed: from before a load until the model has left.
     private let files = Mutex<(any FilesHold)?>(nil)
+    /// Of the load that is to come: how long its files were on their way.
+    let loadSteps = Mutex(LoadSteps())
     /// Inside a window that a rule keeps it warm in.
     let isWarm = Atomic<Bool>(false)
     /// What the settings want of this model's memory.

@@ -90,14 +90,18 @@ final class Run: Sendable {
 
     /// Takes a lease that has been counted for this call, and ends it at once when the call has been given up. True
     /// when the call shall be queued.
-    func grant(_ awake: AwakeModel, now: Instant) -> Bool {
+    /// - Parameter load: the one it waited for; nil when it waited for none.
+    func grant(_ awake: AwakeModel, now: Instant, load: LoadSteps? = nil) -> Bool {
         var lease: Lease? = Lease(granted: awake, by: resident)
         return state.withLock { state in
             guard state.phase == .waiting else { return false }
             state.lease = lease.take()
             state.place = .queued
             state.queuedSince = now
-            if state.timing.cold { state.timing.load = now.since(arrived) }
+            if state.timing.cold {
+                state.timing.load = now.since(arrived)
+                load?.note(in: &state.timing, arrived: arrived)
+            }
             return true
         }
     }

@@ -308,6 +308,15 @@ private func hidden(_ model: String) -> CallFailure {
                 credential, method: .infer, model: "m", now: house.clock.now)
             #expect(admitted(house, credential, .infer, "m")?.reason == .tooManyCalls)
             #expect(credential.account.count == 1)
+            // New settings hold for the next call.
+            house.keeper.apply(calls: 3, callsPerClient: 2, tokenBytes: 4)
+            #expect(admitted(house, credential, .infer, "m") == nil)
+            let second = try house.keeper.admit(
+                credential, method: .infer, model: "m", now: house.clock.now)
+            let refused = admitted(house, credential, .infer, "m")
+            #expect(refused?.message.contains("calls_per_client") == true)
+            await #expect(throws: CallFailure.self) { try await house.credential("longer") }
+            _ = second
             _ = pass
         }
         #expect(house.keeper.callsInProgress == 0)

@@ -58,7 +58,7 @@ import Testing
     }
 
     /// The operator's port answers probes, and nothing that changes or tells anything.
-    @Test func theAdminPortAnswersProbesOnly() async throws {
+    @Test func theAdminPortAnswersProbesAndMetricsOnly() async throws {
         try await withGateway { gateway in
             func status(_ path: String, _ more: [String] = []) async throws -> String {
                 let answer = try await Command.run(
@@ -71,8 +71,10 @@ import Testing
             }
             #expect(try await status("/livez") == "200")
             #expect(try await status("/readyz") == "200")
+            #expect(try await status("/metrics") == "200")
             for path in [
-                "/", "/v2", "/v2/models/iris", "/admin", "/config", "/reload", "/debug",
+                "/", "/metrics/", "/metrics/x", "/v2", "/v2/models/iris", "/admin", "/config",
+                "/reload", "/debug",
                 "/oauth2/token", "/oauth2/introspect", "/livez/../oauth2/token",
                 "/.well-known/oauth-authorization-server", "/%2e%2e/etc/passwd",
             ] {

@@ -55,6 +55,38 @@ import Testing
         }
     }
 
+    /// The bridge, pages' origins and what strangers may do follow too; a connection that was there goes on as it began.
+    @Test func httpFollowsNewSettings() async throws {
+        try await withGateway { gateway in
+            let admin = try await gateway.token(scope: "admin")
+            let body = "{\"id\": \"" + String(repeating: "x", count: 5_000) + "\"}"
+            try await withCaller(gateway) { before in
+                #expect(try await before.post("/v2/models/iris/infer", body).status == 400)
+                try write(
+                    """
+                    limits: { message: 4KiB, calls: 7, calls_per_client: 6, token: 2KiB, handshakes: 9 }
+                    http: { head: 2KiB }
+                    cors: { origins: ["https://page.example"] }
+                    """, for: gateway)
+                try await gateway.withClient(token: admin) { client in
+                    let changes = try await client.reloadSettings()
+                    #expect(changes.count == 7, "\(changes)")
+                }
+                #expect(try await before.post("/v2/models/iris/infer", body).status == 400)
+                try await withCaller(gateway) { after in
+                    let refused = try await after.post("/v2/models/iris/infer", body)
+                    #expect(refused.status == 413)
+                    let known = try await after.get("/v2", ["Origin": "https://page.example"])
+                    #expect(known.fields["access-control-allow-origin"] == "https://page.example")
+                    let long = String(repeating: "x", count: 3_000)
+                    #expect(try await after.get("/v2", ["X-Long": long]).status == 431)
+                }
+                before.token = String(repeating: "a", count: 3_000)
+                #expect(try await before.get("/v2").status == 401)
+            }
+        }
+    }
+
     @Test func oneFaultAndNothingChanges() async throws {
         try await withGateway(settings: "memory: { loads_warn: 5 }\n") { gateway in
             let admin = try await gateway.token(scope: "admin")

@@ -244,6 +244,14 @@ import Testing
         #expect(line.count == 2)
     }
 
+    @Test func lessRoomMakesNobodyLeaveAtOnce() {
+        var line = UnderWay<Int>(countMax: 3)
+        for number in 0..<3 { _ = line.enter(number) }
+        line.countMax = 2
+        #expect(line.count == 3)
+        #expect(line.enter(3).evicted == 0)
+    }
+
     @Test func whatHasLeftIsForgotten() {
         var line = UnderWay<Int>(countMax: 100)
         let stuck = line.enter(-1)

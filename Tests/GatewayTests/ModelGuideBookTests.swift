@@ -154,6 +154,8 @@ import Testing
             server: NoServer(), queueMax: 1, audit: audit, whenRevoked: { _ in })
         let front = HTTPFront.callers(
             Settings(), desk: NoDesk(), conditions: NoConditions(), authorization: queue,
+            budget: RequestBudget(
+                requests: Rate(1, per: .seconds(1)), failures: Rate(1, per: .seconds(1))),
             standings: StandingsKeeper(PlanDesk()),
             guide: ModelGuideBook(registry: registry, repository: Repository([:])),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

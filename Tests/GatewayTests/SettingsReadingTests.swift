@@ -44,7 +44,8 @@ import Testing
     @Test(arguments: [
         ("auth.policy.0.plan", true), ("plans.1.rate", true), ("tls.certificate", true),
         ("memory.anonymous", true), ("models.rules.0.pin", true), ("models.poll", true),
-        ("limits.message", true), ("limits.calls", false), ("limits.calls_per_connection", true),
+        ("limits.message", true), ("limits.calls", true), ("http.head", true),
+        ("cors.origins", true), ("limits.calls_per_connection", true),
         ("listen", false), ("state", false), ("models.repository", false), ("shards.count", false),
         ("auth.server.url", false), ("log.level", false), ("authority", false),
     ])

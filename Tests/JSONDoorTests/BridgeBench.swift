@@ -12,6 +12,8 @@ import Testing
 final class BridgeBench {
     let channel: EmbeddedChannel
     let desk: Desk
+    /// What was to be done on another thread.
+    let threads = Threads()
 
     /// - Parameter walk: answers calls; the default answers nothing.
     init(
@@ -23,7 +25,7 @@ final class BridgeBench {
         desk = Desk(walk)
         let front = HTTPFront(
             routes: RouteTable(BridgeRoutes.all(limits: limits), hidesUnknown: true),
-            limits: HTTPLimits(), desk: desk,
+            limits: HTTPLimits(), desk: desk, aside: Aside { [threads] in threads.take($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try front.open(on: channel, peer: Peer(address: "10.0.0.1"), connection: "c")
     }
@@ -41,7 +43,7 @@ final class BridgeBench {
                 + (body.map { "Content-Length: \($0.readableBytes)\r\n" } ?? "") + "\r\n")
         if let body { request.writeImmutableBuffer(body) }
         try channel.writeInbound(request)
-        if turns { channel.embeddedEventLoop.run() }
+        if turns { turn() }
         return try received()
     }
 
@@ -51,8 +53,10 @@ final class BridgeBench {
         try send("POST", path, ByteBuffer(string: body), fields: fields)
     }
 
-    /// One turn of the loop.
-    func turn() { channel.embeddedEventLoop.run() }
+    /// All that is to be done, here and on other threads.
+    func turn() {
+        repeat { channel.embeddedEventLoop.run() } while threads.work()
+    }
 
     /// The caller goes.
     func leave() {
@@ -66,6 +70,25 @@ final class BridgeBench {
             bytes.writeImmutableBuffer(part)
         }
         return bytes.readableBytes == 0 ? nil : try Reply(bytes)
+    }
+
+    final class Threads: @unchecked Sendable {
+        // Safe: used on the one thread of an embedded event loop.
+        private var waiting: [@Sendable (Bool) -> Void] = []
+        private(set) var count = 0
+
+        func take(_ work: @escaping @Sendable (Bool) -> Void) {
+            waiting.append(work)
+            count += 1
+        }
+
+        /// False: nothing waited.
+        func work() -> Bool {
+            let now = waiting
+            waiting = []
+            for work in now { work(true) }
+            return !now.isEmpty
+        }
     }
 
     struct Reply {

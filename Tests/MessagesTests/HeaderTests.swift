@@ -168,11 +168,25 @@ import Testing
         #expect(token?.message.contains("123456789") == false)
         let agent = refusal(ClientHello.self) { $0.text(3, String(repeating: "a", count: 129)) }
         #expect(agent?.kind == .tooLarge)
-        let trace = refusal(CallHeader.self) { $0.delimited(5, [1, 2, 3]) }
-        #expect(trace?.message.contains("25") == true)
         let details = refusal(StatusMessage.self) { message in
             for _ in 0..<65 { message.message(4) { $0.text(1, "k") } }
         }
         #expect(details?.kind == .tooLarge)
+    }
+    /// W3C Trace Context, section 3.2: whoever's context is wrong wants its call answered all the same.
+    @Test(arguments: [0, 1, 3, 24, 26, 200])
+    func aTraceContextOfAnotherLengthIsNone(_ count: Int) throws {
+        let bytes = RawMessage.make { $0.delimited(5, [UInt8](repeating: 7, count: count)) }
+        #expect(try CallHeader(decoding: bytes, limits: Limits()).trace == nil)
+    }
+
+    @Test func aTraceContextWithoutAnIdIsNone() throws {
+        for range in [0..<16, 16..<24] {
+            var context = [UInt8](repeating: 7, count: 25)
+            context.replaceSubrange(range, with: repeatElement(0, count: range.count))
+            let bytes = RawMessage.make { $0.delimited(5, context) }
+            #expect(try CallHeader(decoding: bytes, limits: Limits()).trace == nil)
+            #expect(try CallHeader.decodeAny(bytes, limits: Limits()).trace == nil)
+        }
     }
 }

@@ -21,10 +21,12 @@ import Testing
         "Messages": ["Contract", "CMessages", "CProtobufC"],
         "OpenInference": ["Contract"],
         "Compression": ["CZlib"],
+        "Traces": ["Contract"],
         "OnnxRuntime": ["Contract", "COnnxRuntime"],
         "Files": ["CFiles"],
         "Confinement": ["CConfinement"],
         "Terminal": ["CTerminal"],
+        "Telemetry": [],
         "Admission": ["Contract", "TLS"],
         "Catalogue": ["Contract"],
         "Shards": ["Contract", "Catalogue", "OnnxRuntime"],
@@ -34,7 +36,7 @@ import Testing
         "Usage": ["Contract"],
         "Costs": ["Contract"],
         // A repository fills the catalogue: it speaks its words. What comes from outside is compared with its hash.
-        "Outside": ["Contract", "TLS", "Catalogue", "Files"],
+        "Outside": ["Contract", "TLS", "Catalogue", "Files", "Traces"],
         // Beside the walk: it proves models as the walk will load them (docs/decisions/0010).
         "Workshop": [
             "Contract", "TLS", "Catalogue", "Files", "Confinement", "OnnxRuntime", "Outside",
@@ -42,7 +44,7 @@ import Testing
         "Gateway": [
             "Contract", "TLS", "OnnxRuntime", "Files", "Admission", "Catalogue", "Shards",
             "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
-            "Checkup", "Compression",
+            "Checkup", "Compression", "Telemetry", "Traces",
         ],
         "SluiceClient": ["SluiceMessages", "SluiceWire"],
         "FleetView": ["SluiceClient"],

@@ -42,6 +42,8 @@ package final class PlanDesk: Sendable {
     }
 
     private let tenants: TenantBook
+    /// Calls in progress of each client.
+    var callsPerClient: Ceiling { tenants.callsPerClient }
     private let plans: Mutex<Plans>
     private let generation = Atomic<UInt64>(1)
     private let haveQuotas: Atomic<Bool>

@@ -20,12 +20,12 @@ package final class Tenant: Sendable {
     private let slots: SlotCounter
     private let accounts = Mutex(Accounts())
 
-    /// - Parameter callsMax: calls in progress, whatever the plans say (limits.calls_per_client).
-    init(issuer: String, client: String, number: UInt32, callsMax: Int) {
+    /// - Parameter calls: in progress, whatever the plans say (limits.calls_per_client).
+    init(issuer: String, client: String, number: UInt32, calls: Ceiling) {
         self.issuer = issuer
         self.client = client
         self.number = number
-        slots = SlotCounter(maximum: callsMax)
+        slots = SlotCounter(calls)
     }
 
     /// Calls in progress.
@@ -86,12 +86,12 @@ package final class TenantBook: Sendable {
     }
 
     private let tenantsMax: Int
-    private let callsMax: Int
+    let callsPerClient: Ceiling
     private let state = Mutex(State())
 
     init(limits: AdmissionLimits) {
         tenantsMax = max(1, limits.clients)
-        callsMax = limits.callsPerClient
+        callsPerClient = Ceiling(limits.callsPerClient)
         // Growing a table this large takes milliseconds, and calls would wait for it.
         state.withLock {
             $0.tenants.reserveCapacity(min(tenantsMax, 16_384))
@@ -119,12 +119,12 @@ package final class TenantBook: Sendable {
                     state.other
                     ?? Tenant(
                         issuer: UsageKey.other, client: UsageKey.other, number: number(&state),
-                        callsMax: callsMax)
+                        calls: callsPerClient)
                 state.other = other
                 return other
             }
             let new = Tenant(
-                issuer: issuer, client: client, number: number(&state), callsMax: callsMax)
+                issuer: issuer, client: client, number: number(&state), calls: callsPerClient)
             state.tenants[key] = new
             state.order.append(key)
             return new

@@ -1,4 +1,4 @@
-// The operator's port, on loopback: probes now, metrics later. It has no TLS and no token.
+// The operator's port, on loopback: probes and metrics. It has no TLS and no token.
 
 import Contract
 import JSONDoor
@@ -13,7 +13,7 @@ final class Readiness: Sendable {
     func set(_ value: Bool) { serving.store(value, ordering: .releasing) }
 }
 
-/// `/livez` and `/readyz` (DESIGN.md section 5).
+/// `/livez`, `/readyz` and `/metrics` (DESIGN.md section 5).
 final class AdminPort: Sendable {
     private let channel: any Channel
     let address: Endpoint

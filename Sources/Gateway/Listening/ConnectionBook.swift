@@ -20,9 +20,9 @@ final class ConnectionBook: Sendable {
     }
 
     private let pages = Mutex(Pages())
-    private let limits: LimitsBox
+    private let limits: Latest<Limits>
 
-    init(limits: LimitsBox) { self.limits = limits }
+    init(limits: Latest<Limits>) { self.limits = limits }
 
     var count: Int { pages.withLock { $0.channels.count } }
 

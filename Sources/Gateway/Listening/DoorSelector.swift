@@ -19,13 +19,15 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
 
     private let doors: any Doors
     private let address: String
-    private let handshakeEnded: () -> Void
+    private let handshakeDone: (_ resumed: Bool) -> Void
 
-    /// - Parameter handshakeEnded: called when the handshake is done; not when the connection ends before.
-    init(doors: any Doors, address: String, handshakeEnded: @escaping () -> Void = {}) {
+    /// - Parameter handshakeDone: called when it is; not when the connection ends before.
+    init(
+        doors: any Doors, address: String, handshakeDone: @escaping (_ resumed: Bool) -> Void
+    ) {
         self.doors = doors
         self.address = address
-        self.handshakeEnded = handshakeEnded
+        self.handshakeDone = handshakeDone
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -33,7 +35,7 @@ final class DoorSelector: ChannelInboundHandler, RemovableChannelHandler {
             context.fireUserInboundEventTriggered(event)
             return
         }
-        handshakeEnded()
+        handshakeDone(handshake.resumed)
         let peer = Peer(
             address: address, serverName: handshake.serverName ?? "",
             certificateDigest: handshake.peerCertificateDigest,

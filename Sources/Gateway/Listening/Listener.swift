@@ -21,13 +21,13 @@ final class Listener: Service {
 
     private let channel: any Channel
     private let book: ConnectionBook
-    private let limits: LimitsBox
+    private let limits: Latest<Limits>
     private let readiness: Readiness
     private let logger: Logger
     let address: Endpoint
 
     private init(
-        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: LimitsBox,
+        channel: any Channel, address: Endpoint, book: ConnectionBook, limits: Latest<Limits>,
         readiness: Readiness, logger: Logger
     ) {
         self.channel = channel
@@ -40,19 +40,15 @@ final class Listener: Service {
 
     /// Binds the port. Connections are served from here on.
     static func open(
-        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: LimitsBox,
-        proxies: [AddressBlock] = [], readiness: Readiness, group: any EventLoopGroup,
+        _ endpoint: Endpoint, contexts: LoopContexts, doors: any Doors, limits: Latest<Limits>,
+        handshakes: Handshakes, proxies: [AddressBlock] = [], readiness: Readiness,
+        group: any EventLoopGroup,
         logger: Logger
     ) async throws -> Listener {
         let book = ConnectionBook(limits: limits)
-        let tls = {
-            var settings = TLSConnectionSettings()
-            settings.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))
-            return settings
-        }()
         let reception = Reception(
-            book: book, handshakes: Handshakes(limits: limits.now), contexts: contexts, tls: tls,
-            doors: doors, proxies: proxies, logger: logger)
+            book: book, handshakes: handshakes, contexts: contexts, limits: limits, doors: doors,
+            proxies: proxies, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4_096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -75,6 +71,9 @@ final class Listener: Service {
             channel: channel, address: endpoint.bound(to: channel.localAddress), book: book,
             limits: limits, readiness: readiness, logger: logger)
     }
+
+    /// Open connections, those in their handshake too.
+    var connectionCount: Int { book.count }
 
     /// Binds, and says in the error which setting named the port and what to do.
     static func bind(

@@ -11,7 +11,8 @@ struct Reception: Sendable {
     let book: ConnectionBook
     let handshakes: Handshakes
     let contexts: LoopContexts
-    let tls: TLSConnectionSettings
+    /// Each connection has the limits of the moment it begins.
+    let limits: Latest<Limits>
     let doors: any Doors
     /// Whose connections begin with a PROXY header.
     let proxies: [AddressBlock]
@@ -57,11 +58,15 @@ struct Reception: Sendable {
         guard let number = handshakes.begin(channel, from: address, at: .now()) else {
             throw GatewayError(.unavailable, "too many handshakes from \(shown)")
         }
+        var tls = TLSConnectionSettings()
+        tls.handshakeTimeout = .nanoseconds(Int64(limits.now.handshakeTime.count))
         let handlers = channel.pipeline.syncOperations
         try handlers.addHandler(
             TLSServerHandler(context: contexts.context(for: channel.eventLoop), settings: tls))
         try handlers.addHandler(
-            DoorSelector(doors: doors, address: shown) { [handshakes] in handshakes.end(number) })
+            DoorSelector(doors: doors, address: shown) { [handshakes] resumed in
+                handshakes.succeed(number, resumed: resumed)
+            })
     }
 
     private func refusal(_ address: String) -> GatewayError {

@@ -11,20 +11,17 @@ extension HTTPFront {
     /// The callers' port: the JSON bridge, what browsers load, and the authorization server when there is one.
     package static func callers(
         _ settings: Settings, desk: any FrontDesk, conditions: any ModelConditions,
-        authorization: AuthorizationQueue?, standings: any StandingsDesk, guide: any ModelGuide,
+        authorization: AuthorizationQueue?, budget: RequestBudget, standings: any StandingsDesk,
+        guide: any ModelGuide,
         logger: Logger
     ) -> HTTPFront {
         var routes = BridgeRoutes.all(limits: settings.limits)
         routes += BrowserModule.routes()
         routes += ModelEvents.routes(conditions)
         if let authorization {
-            let server = settings.auth.server
             routes += OAuthEndpoint.routes(
-                desk: authorization,
-                budget: RequestBudget(
-                    requests: .perSecond(server.requestsPerAddress),
-                    failures: Rate(UInt64(server.failuresPerAddress), per: .seconds(60))),
-                issuer: IssuerAddress(setting: server.url))
+                desk: authorization, budget: budget,
+                issuer: IssuerAddress(setting: settings.auth.server.url))
         }
         routes += ConsoleRoutes.data(standings: standings)
         if settings.showsConsole { routes += ConsoleRoutes.page() }
@@ -36,16 +33,16 @@ extension HTTPFront {
             origins: settings.origins, isStrict: settings.isStrictTransport, logger: logger)
     }
 
-    /// The operator's port: probes, of anybody who reaches it.
+    /// The operator's port: probes and metrics, of anybody who reaches it.
     static func admin(
-        readiness: Readiness, limits: HTTPLimits, logger: Logger
+        readiness: Readiness, metrics: MetricsDesk?, limits: HTTPLimits, logger: Logger
     ) -> HTTPFront {
         @Sendable func text(_ status: Bool, _ text: String) -> HTTPAnswer {
             HTTPAnswer(
                 status: status ? .ok : .serviceUnavailable, contentType: HTTPAnswer.text, text: text
             )
         }
-        let routes = [
+        var routes = [
             Route(.GET, "/livez", resource: ReadyAnswer { _ in text(true, "live\n") }),
             Route(
                 .GET, "/readyz",
@@ -54,6 +51,7 @@ extension HTTPFront {
                         ? text(true, "ready\n") : text(false, "not ready: stopping\n")
                 }),
         ]
+        if let metrics { routes.append(MetricsResource.route(metrics)) }
         return HTTPFront(
             routes: RouteTable(routes, hidesUnknown: false), limits: limits, logger: logger)
     }

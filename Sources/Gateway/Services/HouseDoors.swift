@@ -20,11 +20,11 @@ final class ConnectionNames: Sendable {
 /// The doors of a gateway.
 struct HouseDoors: Doors {
     let walk: Walk
-    let front: HTTPFront
-    let names = ConnectionNames()
-    /// Read when a connection begins, and its own from then on.
-    let limits: LimitsBox
+    // Read when a connection begins, and its own from then on.
+    let front: Latest<HTTPFront>
+    let limits: Latest<Limits>
     let logger: Logger
+    let names = ConnectionNames()
 
     func openBinaryDoor(on channel: any Channel, peer: Peer) throws {
         try channel.pipeline.syncOperations.addHandler(
@@ -34,6 +34,6 @@ struct HouseDoors: Doors {
     }
 
     func openJSONDoor(on channel: any Channel, peer: Peer) throws {
-        try front.open(on: channel, peer: peer, connection: names.next())
+        try front.now.open(on: channel, peer: peer, connection: names.next())
     }
 }

@@ -42,6 +42,7 @@ final class Reloader: Service {
     private let reading: Mutex<SettingsReading>
     private let parts = Mutex<[ReloadPart]>([])
     private let last = Mutex<(@Sendable (Settings) async throws -> Void)?>(nil)
+    private let outcomes = Mutex<(done: UInt64, refused: UInt64)>((0, 0))
     private let audit: any AuditLog
     private let logger: Logger
     private let requests: AsyncStream<Request>
@@ -80,6 +81,9 @@ final class Reloader: Service {
         }
     }
 
+    /// How often settings were read again and taken, or not, since the gateway started.
+    var counts: (done: UInt64, refused: UInt64) { outcomes.withLock { $0 } }
+
     func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             for await request in requests { await carryOut(request) }
@@ -92,6 +96,7 @@ final class Reloader: Service {
         var event = request.by
         do {
             let changes = try await reload()
+            outcomes.withLock { $0.done += 1 }
             event.outcome = .done
             event.detail = changes.map(\.description).joined(separator: "; ")
             logger.notice(
@@ -104,6 +109,7 @@ final class Reloader: Service {
             request.done(.success(changes))
         } catch {
             let why = (error as? GatewayError)?.message ?? "\(error)"
+            outcomes.withLock { $0.refused += 1 }
             event.outcome = .refused
             event.detail = why
             logger.error(

@@ -48,7 +48,7 @@ extension Settings {
             .optionalText("audit.path", path, \.audit.path, isPath),
             .size("audit.bytes", 1 << 10...1 << 40, \.audit.bytes),
             .count("audit.files", 0...1_000, \.audit.files),
-        ] + usageRules
+        ] + usageRules + traceRules + metricsRules
 
     private static let bucketRules: [SettingRule<Settings>] = [
         .optionalText(

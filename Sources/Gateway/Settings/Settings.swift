@@ -38,6 +38,8 @@ package struct Settings: Sendable, Equatable {
     package var log = LogSettings()
     package var audit = AuditSettings()
     package var usage = UsageSettings()
+    package var traces = TraceSettings()
+    package var metrics = MetricsSettings()
 
     package init() {}
 }

@@ -164,6 +164,7 @@ extension SettingsReader {
 extension SettingsReader {
     private mutating func checkTogether() {
         checkTransport()
+        checkTraces()
         let bucket = settings.models.bucket
         if (bucket.accessKeyFile == nil) != (bucket.secretKeyFile == nil) {
             let missing =
@@ -201,7 +202,7 @@ extension SettingsReader {
             ("models.s3.secret_key_file", settings.models.bucket.secretKeyFile),
             ("models.s3.session_token_file", settings.models.bucket.sessionTokenFile),
         ]
-        named += transportFiles
+        named += transportFiles + traceFiles
         for (number, issuer) in settings.auth.issuers.enumerated() {
             named += issuer.files.map { ("auth.issuers.\(number).\($0.key)", $0.path) }
         }

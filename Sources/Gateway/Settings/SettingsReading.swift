@@ -84,15 +84,12 @@ package struct SettingsReading: Sendable {
 
     /// Where keys may change while the gateway runs. The others are settled at start: ports, threads, the repository.
     private static let changeable = [
-        "auth.", "plans.", "tls.", "limits.", "memory.", "models.rules.", "models.poll",
+        "auth.", "plans.", "tls.", "limits.", "http.", "cors.", "memory.", "models.rules.",
+        "models.poll",
     ]
 
     /// Among them, what is settled at start all the same.
-    private static let settled = [
-        "auth.server.", "auth.cache.", "auth.lookups.", "limits.handshake", "limits.token",
-        "limits.calls",
-        "limits.calls_per_client", "limits.handshakes", "limits.handshakes_per_address",
-    ]
+    private static let settled = ["auth.server.", "auth.cache.", "auth.lookups."]
 
     static func mayChange(_ key: String) -> Bool {
         func covers(_ name: String) -> Bool {
@@ -119,7 +116,7 @@ package struct SettingsReading: Sendable {
     private static func isSecret(_ key: String) -> Bool {
         let last = key.split(separator: ".").last.map(String.init) ?? ""
         return last == "key" || last == "url" || last.contains("secret")
-            || last.contains("key_file")
+            || last.contains("key_file") || last == "headers_file"
     }
 
     /// A fault for each change that needs a restart.

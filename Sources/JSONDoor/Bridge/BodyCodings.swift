@@ -1,40 +1,56 @@
-// Compressed bodies of the bridge, a bounded piece at a time.
+// Compressed bodies of the bridge.
 
 import Compression
 import Contract
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// A request's body being inflated. What it may become is bounded by `limits.message`, and by 200 times what came once it is
 /// more than 4 MiB: a bomb costs its sender's own bytes' worth of work.
-final class Inflation {
+enum Inflation {
     /// About 1 ms of work.
     static let pieceBytes = 256 << 10
 
-    private var inflater: Inflater
-    private var input: ByteBuffer
-    private var output = ByteBuffer()
+    /// The whole body, or nil when that is more than one piece.
+    static func short(
+        _ body: ByteBuffer, _ coding: ContentCoding, _ limits: Limits
+    ) throws(CallFailure) -> ByteBuffer? {
+        guard body.readableBytes <= pieceBytes else { return nil }
+        return try inflate(body, coding, limits, pieces: 1)
+    }
 
-    init(_ body: ByteBuffer, _ coding: ContentCoding, limits: Limits) throws(CallFailure) {
-        input = body
-        let most = Inflater.bytesMax(compressed: body.readableBytes, most: limits.messageBytes)
-        do throws(CompressionFault) {
-            inflater = try Inflater(coding, bytesMax: most)
+    /// The whole body, or nil when nobody wants it any more.
+    static func long(
+        _ body: ByteBuffer, _ coding: ContentCoding, _ limits: Limits, unless gone: Farewell
+    ) -> Result<ByteBuffer?, CallFailure> {
+        do throws(CallFailure) {
+            return .success(try inflate(body, coding, limits, pieces: .max, unless: gone))
         } catch {
-            throw Inflation.failure(error)
+            return .failure(error)
         }
     }
 
-    /// Inflates a piece; the whole body when it was the last.
-    func step() throws(CallFailure) -> ByteBuffer? {
+    private static func inflate(
+        _ body: ByteBuffer, _ coding: ContentCoding, _ limits: Limits, pieces: Int,
+        unless gone: Farewell? = nil
+    ) throws(CallFailure) -> ByteBuffer? {
+        var input = body
+        var output = ByteBuffer()
+        let most = Inflater.bytesMax(compressed: body.readableBytes, most: limits.messageBytes)
         do throws(CompressionFault) {
-            switch try inflater.inflate(&input, into: &output, atMost: Inflation.pieceBytes) {
-            case .more: return nil
-            case .starved: throw .truncated
-            case .ended: return output
+            var inflater = try Inflater(coding, bytesMax: most)
+            var done = 0
+            while done < pieces, gone?.isSaid != true {
+                switch try inflater.inflate(&input, into: &output, atMost: pieceBytes) {
+                case .more: done += 1
+                case .starved: throw .truncated
+                case .ended: return output
+                }
             }
+            return nil
         } catch {
-            throw Inflation.failure(error)
+            throw failure(error)
         }
     }
 
@@ -59,29 +75,20 @@ final class Inflation {
     }
 }
 
-@available(*, unavailable) extension Inflation: Sendable {}
+/// Said by a caller that leaves, to who works for it on another thread.
+final class Farewell: Sendable {
+    private let said = Atomic<Bool>(false)
+
+    var isSaid: Bool { said.load(ordering: .relaxed) }
+    func say() { said.store(true, ordering: .relaxed) }
+}
 
 /// An answer being deflated.
-final class Deflation {
-    /// About 1 ms of work at the fastest level.
-    static let pieceBytes = 64 << 10
+enum Deflation {
+    /// Bytes from which on it takes a millisecond or more, at the fastest level.
+    static let longBytes = 64 << 10
     /// Smaller answers gain nothing; larger ones would cost more of this machine than they save of the line.
     static let worthwhile = 1 << 10...8 << 20
-
-    private var deflater: Deflater
-    private var answer: HTTPAnswer
-    private let coding: ContentCoding
-    private var left: CircularBuffer<ByteBuffer>
-    private var output = ByteBuffer()
-
-    /// nil when zlib has no memory: the answer goes as it is.
-    init?(_ answer: HTTPAnswer, _ coding: ContentCoding) {
-        guard let deflater = try? Deflater(coding) else { return nil }
-        self.deflater = deflater
-        self.answer = answer
-        self.coding = coding
-        left = CircularBuffer([answer.body] + answer.pieces)
-    }
 
     /// The coding this answer should have; nil: none.
     static func coding(for answer: HTTPAnswer, _ request: HTTPRequest) -> ContentCoding? {
@@ -92,18 +99,11 @@ final class Deflation {
                 ? request.head.headers["accept-encoding"] : [field])
     }
 
-    /// Deflates a piece; the whole answer when it was the last.
-    func step() -> HTTPAnswer? {
-        var room = Deflation.pieceBytes
-        while room > 0, !left.isEmpty {
-            let first = left.startIndex
-            if let piece = left[first].readSlice(length: min(room, left[first].readableBytes)) {
-                deflater.add(piece, into: &output)
-                room -= piece.readableBytes
-            }
-            if left[first].readableBytes == 0 { left.removeFirst() }
-        }
-        guard left.isEmpty else { return nil }
+    /// The answer as it goes out; as it is when zlib has no memory.
+    static func deflated(_ answer: HTTPAnswer, _ coding: ContentCoding) -> HTTPAnswer {
+        guard var deflater = try? Deflater(coding) else { return answer }
+        var (answer, output) = (answer, ByteBuffer())
+        for piece in [answer.body] + answer.pieces { deflater.add(piece, into: &output) }
         deflater.finish(into: &output)
         answer.body = output
         answer.pieces = []
@@ -111,8 +111,6 @@ final class Deflation {
         return answer
     }
 }
-
-@available(*, unavailable) extension Deflation: Sendable {}
 
 extension HTTPRequest {
     /// How the body is compressed; the connection has refused what the route does not take.

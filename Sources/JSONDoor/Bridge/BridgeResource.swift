@@ -4,7 +4,6 @@
 import Compression
 package import Contract
 import NIOCore
-import NIOPosix
 
 /// Answers the requests of one endpoint.
 package struct BridgeResource: HTTPResource {
@@ -41,9 +40,9 @@ package struct BridgeResource: HTTPResource {
 
 /// One request: inflated, called, answered, deflated. Used on its event loop only.
 ///
-/// Inflating and deflating are done on the loop, one bounded piece a turn: other connections of the loop wait for a piece, never
-/// for a body, and a caller that leaves ends it at the next piece. Long JSON cannot be read or written in pieces: a thread beside
-/// the loop does that, where it is so long that two hops do not matter.
+/// What takes a millisecond or more (a long body to inflate, long JSON to read or to write, a long answer to deflate) is done on a
+/// thread beside the loop: two hops do not matter there. Pieces, one a turn of the loop, would be no help: what a task gives to its
+/// loop runs before the sockets are looked at again.
 final class BridgeCall: CallHandle {
     private let request: HTTPRequest
     private let endpoint: BridgeEndpoint
@@ -51,6 +50,7 @@ final class BridgeCall: CallHandle {
     private let exchange: HTTPExchange
     private(set) var isOver = false
     private var walk: WalkCall?
+    private let farewell = Farewell()
 
     init(
         _ request: HTTPRequest, endpoint: BridgeEndpoint, limits: Limits, exchange: HTTPExchange
@@ -63,33 +63,30 @@ final class BridgeCall: CallHandle {
 
     func begin() {
         guard let coding = request.contentCoding else { return call(request.body) }
+        let (body, limits, farewell) = (request.body, limits, farewell)
         do throws(CallFailure) {
-            inflate(try Inflation(request.body, coding, limits: limits), inTurn: true)
+            if let body = try Inflation.short(body, coding, limits) { return call(body) }
         } catch {
-            finish(.failure(error))
+            return finish(.failure(error))
+        }
+        aside({ Inflation.long(body, coding, limits, unless: farewell) }) { call, result in
+            switch result {
+            case .success(let body?):
+                call.call(body)
+                // The door tells the walk of the end of its own turns only.
+                call.exchange.session?.turnEnded()
+            case .success(nil): break
+            case .failure(let failure): call.finish(.failure(failure))
+            }
         }
     }
 
     func cancel() {
         guard !isOver else { return }
         isOver = true
+        farewell.say()
         walk?.cancel()
         walk = nil
-    }
-
-    /// - Parameter inTurn: this is the turn in which the request came.
-    private func inflate(_ inflation: Inflation, inTurn: Bool) {
-        do throws(CallFailure) {
-            if let body = try inflation.step() {
-                call(body)
-                // The door tells the walk of the end of its own turns only.
-                if !inTurn { exchange.session?.turnEnded() }
-                return
-            }
-        } catch {
-            return finish(.failure(error))
-        }
-        later { $0.inflate(inflation, inTurn: false) }
     }
 
     private func call(_ body: ByteBuffer) {
@@ -114,8 +111,10 @@ final class BridgeCall: CallHandle {
     private func ask(_ question: BridgeEndpoint.Question, _ session: any CallerSession) {
         let stream =
             endpoint.method == .infer && request.wantsEvents ? ProgressStream(exchange) : nil
-        let walk = WalkCall(progress: stream.map { stream in { stream.progress($0) } }) {
-            [self] outcome in
+        let walk = WalkCall(
+            progress: stream.map { stream in { stream.progress($0) } },
+            traced: { [exchange] in exchange.trace(as: $0) }
+        ) { [self] outcome in
             self.walk = nil
             written(outcome, by: question) { call, answer in
                 if let stream {
@@ -126,10 +125,12 @@ final class BridgeCall: CallHandle {
             }
         }
         self.walk = walk
+        // Here begins what the caller waits for: how long its own upload took is not the call's.
+        let now = Instant(nanoseconds: exchange.eventLoop.now.uptimeNanoseconds)
         walk.begin(
             Call(
                 method: endpoint.method, model: request.model, version: request.modelVersion,
-                arrived: request.arrived, deadline: request.arrived + limits.deadlineDefault,
+                arrived: now, deadline: now + limits.deadlineDefault,
                 trace: request.trace, body: question.body), by: session)
     }
 
@@ -156,19 +157,14 @@ final class BridgeCall: CallHandle {
     private func aside<Value: Sendable>(
         _ work: @escaping @Sendable () -> Value, then next: @escaping (BridgeCall, Value) -> Void
     ) {
-        let later = NIOLoopBound((self, next), eventLoop: exchange.eventLoop)
-        NIOThreadPool.singleton.runIfActive(eventLoop: exchange.eventLoop, work)
-            .whenComplete { result in
-                let (call, next) = later.value
-                guard !call.isOver else { return }
-                switch result {
-                case .success(let value): next(call, value)
-                case .failure:
-                    call.finish(
-                        .failure(
-                            CallFailure(.unavailable, .stopping, "the gateway is stopping")))
-                }
+        exchange.aside.run(on: exchange.eventLoop, work) { [self] value in
+            guard !isOver else { return }
+            guard let value else {
+                return finish(
+                    .failure(CallFailure(.unavailable, .stopping, "the gateway is stopping")))
             }
+            next(self, value)
+        }
     }
 
     /// The answer as an event. Events are text: tensors in the binary form cannot be told so.
@@ -205,28 +201,17 @@ final class BridgeCall: CallHandle {
         if endpoint.method == .infer { answer.fields.append(outcome.timing.field) }
         if let allowance = outcome.allowance { answer.fields += allowance.fields }
         guard let coding = Deflation.coding(for: answer, request) else { return finish(answer) }
-        guard let deflation = Deflation(answer, coding) else { return finish(answer) }
-        deflate(deflation)
-    }
-
-    private func deflate(_ deflation: Deflation) {
-        if let answer = deflation.step() {
-            finish(answer)
-        } else {
-            later { $0.deflate(deflation) }
+        guard answer.byteCount > Deflation.longBytes else {
+            return finish(Deflation.deflated(answer, coding))
         }
+        let whole = answer
+        aside({ Deflation.deflated(whole, coding) }) { call, answer in call.finish(answer) }
     }
 
     private func finish(_ answer: HTTPAnswer) {
         guard !isOver else { return }
         isOver = true
         exchange.finish(answer)
-    }
-
-    private func later(_ next: @escaping (BridgeCall) -> Void) {
-        exchange.eventLoop.assumeIsolated().execute { [self] in
-            if !isOver { next(self) }
-        }
     }
 }
 

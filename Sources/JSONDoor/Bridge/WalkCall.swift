@@ -19,17 +19,20 @@ package final class WalkCall: Exchange, CallHandle {
     private let done: (Outcome) -> Void
     private let whenProgress: ((Progress) -> Void)?
     private let whenMessage: ((Answer) -> Void)?
+    private let whenTraced: ((TraceContext) -> Void)?
 
     /// - Parameters:
     ///   - progress: how far the waking of the model has come; nil: nobody wants to know.
     ///   - message: one message of a server stream; nil for methods without one.
+    ///   - traced: the span that the call is exported as.
     ///   - done: called once, possibly before `begin` has returned, and not after `cancel`.
     package init(
         progress: ((Progress) -> Void)? = nil, message: ((Answer) -> Void)? = nil,
-        done: @escaping (Outcome) -> Void
+        traced: ((TraceContext) -> Void)? = nil, done: @escaping (Outcome) -> Void
     ) {
         whenProgress = progress
         whenMessage = message
+        whenTraced = traced
         self.done = done
     }
 
@@ -56,6 +59,10 @@ package final class WalkCall: Exchange, CallHandle {
     }
 
     package func allow(_ allowance: Allowance) { self.allowance = allowance }
+
+    package func trace(as span: TraceContext) {
+        if !isOver { whenTraced?(span) }
+    }
 
     package func send(_ message: Answer) {
         if !isOver { whenMessage?(message) }

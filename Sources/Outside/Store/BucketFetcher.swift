@@ -82,6 +82,15 @@ package final class BucketFetcher: ModelFetcher {
         }
     }
 
+    /// For metrics. Any thread.
+    package var statistics: StoreStatistics {
+        var statistics = store.tally.statistics
+        statistics.underWay = state.withLock { $0.flights.count }
+        statistics.cacheBytes = cache.usedBytes
+        statistics.cacheBudget = cache.budget
+        return statistics
+    }
+
     // MARK: - Doing
 
     /// Fetches until it is cancelled; then those who wait are answered.
@@ -119,8 +128,10 @@ package final class BucketFetcher: ModelFetcher {
         let result: Result<any FilesHold, FetchFailure>
         do {
             result = .success(try await bring(entry, key))
+            store.tally.fetchEnded(well: true)
         } catch {
             result = .failure(failure(error, entry))
+            if StoreTrouble(error) != .cancelled { store.tally.fetchEnded(well: false) }
         }
         let waiting = state.withLock { $0.flights.removeValue(forKey: key)?.waiting ?? [] }
         for one in waiting { one.ended(result) }

@@ -147,6 +147,7 @@ struct FileDownload: Sendable {
                 throw fault
             } catch {
                 let trouble = StoreTrouble(error)
+                store.tally.failed(trouble)
                 if case .missing(let code) = trouble, code != "NoSuchBucket" {
                     throw ModelFault.missing(file)
                 }
@@ -213,6 +214,7 @@ struct FileDownload: Sendable {
         try await threads.runIfActive { try part.write(bytes, at: start) }
         place += UInt64(bytes.count)
         meter.add(UInt64(bytes.count))
+        store.tally.came(bytes.count)
         course.came(window, to: place)
         piece.removeAll(keepingCapacity: true)
     }

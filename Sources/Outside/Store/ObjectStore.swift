@@ -21,6 +21,7 @@ package final class ObjectStore: Sendable {
     private let keys: CredentialSource
     private let wallClock: @Sendable () -> Int64
     private let rangesIgnored = Atomic<Bool>(false)
+    let tally = StoreTally()
 
     /// Reads the keys and the file of trusted certificates: call at start. Throws CONFIGURATION.
     /// - Parameters:
@@ -264,6 +265,7 @@ extension ObjectStore {
                 return try await ask()
             } catch {
                 let trouble = StoreTrouble(error)
+                tally.failed(trouble)
                 guard trouble.passes,
                     let wait = plan.failed(
                         hasProgressed: false, chance: .random(in: 0..<1))

@@ -115,7 +115,7 @@ public struct CallOptions: Sendable {
     public var token: SluiceClient.Configuration.Token = .none
     /// Lets the gateway see that two calls are the same.
     public var idempotencyKey = ""
-    /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, 1 byte flags; or empty.
+    /// W3C trace context: 16 bytes trace id, 8 bytes parent span id, 1 byte flags; or empty. As text: ``traceparent``.
     public var trace: [UInt8] = []
     /// Passed on with the call; at most 64 entries and 8 KiB.
     public var metadata: [(key: String, value: String)] = []

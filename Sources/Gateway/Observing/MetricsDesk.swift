@@ -1,0 +1,79 @@
+// What /metrics answers: the book of what is counted as it happens, and the rooms, asked when somebody looks.
+
+import Outside
+import Synchronization
+package import Telemetry
+
+/// A room that is asked when a page is written. On a thread that may take its time.
+protocol MetricSource: Sendable {
+    func write(to page: inout MetricPage)
+}
+
+/// One for the gateway; none when `metrics.enabled` is false. Any thread.
+package final class MetricsDesk: Sendable {
+    /// Pages that are written at the same time.
+    private static let pagesMax = 2
+
+    let settings: MetricsSettings
+    let book = MetricBook()
+    package let calls: CallMetrics
+    let fleet: FleetMetrics
+    let gate: GateMetrics
+    private let libraries: MetricBook?
+    private let sources = Mutex<[any MetricSource]>([])
+    private let pages = Atomic<Int>(0)
+    /// Of the last page, for the next one's memory.
+    private let bytes = Atomic<Int>(64 << 10)
+
+    /// - Parameter libraries: what libraries of this process count in.
+    package init(_ settings: MetricsSettings, libraries: MetricBook? = nil) {
+        self.settings = settings
+        self.libraries = libraries
+        calls = CallMetrics(book, modelsMax: settings.modelsMax)
+        fleet = FleetMetrics(book, modelsMax: settings.modelsMax)
+        gate = GateMetrics(book)
+    }
+
+    /// While the house opens its rooms.
+    func add(_ source: any MetricSource) { sources.withLock { $0.append(source) } }
+
+    /// A page; nil when enough of them are being written already. Blocks for as long as it takes: not for event loops.
+    package func page(_ format: MetricPage.Format) -> [UInt8]? {
+        defer { pages.subtract(1, ordering: .relaxed) }
+        guard pages.add(1, ordering: .relaxed).newValue <= MetricsDesk.pagesMax else { return nil }
+        let before = bytes.load(ordering: .relaxed)
+        var page = MetricPage(format, bytes: before + before / 8)
+        for source in sources.withLock({ $0 }) { source.write(to: &page) }
+        book.write(to: &page)
+        libraries?.write(to: &page, except: page.names)
+        page.end()
+        bytes.store(page.bytes.count, ordering: .relaxed)
+        return page.bytes
+    }
+}
+
+extension MetricsDesk {
+    /// The desk of a gateway; nil when the settings want none.
+    static func open(_ settings: MetricsSettings) -> MetricsDesk? {
+        settings.enabled
+            ? MetricsDesk(settings, libraries: ProcessMetrics.libraries) : nil
+    }
+
+    /// The rooms of the walk are asked from now on.
+    func add(_ walk: Walk, fetcher: BucketFetcher?, traces: TraceExporter?) {
+        add(FleetSource(desk: self, registry: walk.registry, fleet: walk.fleet))
+        add(GateSource(gatekeeper: walk.gatekeeper))
+        add(StoreSource(fetcher: fetcher))
+        add(TraceSource(traces: traces))
+        add(ProcessSource(readiness: walk.readiness, reloader: walk.reloader))
+    }
+}
+
+/// What libraries count through swift-metrics, which has one place in a process.
+package enum ProcessMetrics {
+    package static let libraries: MetricBook = {
+        let book = MetricBook()
+        LibraryMetrics.bootstrap(book)
+        return book
+    }()
+}
