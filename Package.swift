@@ -104,6 +104,7 @@ let package = Package(
         .systemLibrary(name: "CFiles"),
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
         .target(name: "CConfinement"),
+        .target(name: "CTerminal"),
 
         // Kits
         room("TLS", ["COpenSSL", nio, logging]),
@@ -115,6 +116,7 @@ let package = Package(
         room("OnnxRuntime", ["Contract", "COnnxRuntime", nio]),
         room("Files", ["CFiles"]),
         room("Confinement", ["CConfinement"]),
+        room("Terminal", ["CTerminal"]),
         room("Telemetry", [metrics]),
 
         // Rooms
@@ -164,7 +166,7 @@ let package = Package(
             [
                 "Contract", "TLS", "Messages", "OnnxRuntime", "Admission", "Catalogue", "Shards",
                 "BinaryDoor", "JSONDoor", "OpenInference", "Issuer", "Usage", "Outside", "Workshop",
-                "Compression", "Traces",
+                "Checkup", "Compression", "Traces",
                 nio,
                 posix, http,
                 logging, lifecycle,
@@ -181,10 +183,15 @@ let package = Package(
                 "SluiceMessages", "SluiceWire", nio, nioTLS, posix, nioSSL, protobuf, logging,
                 lifecycle,
             ]),
+        // What `sluice doctor` finds: facts in, verdicts out.
+        room("Checkup", []),
+        // What `sluice top` shows: values and lines.
+        room("FleetView", ["SluiceClient"]),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Gateway", "Workshop", "Contract", "Costs", "Issuer", "TLS", "Usage",
+                "Gateway", "Workshop", "Checkup", "Contract", "Costs", "FleetView", "Issuer", "TLS",
+                "Terminal", "Usage",
                 "SluiceClient",
                 "SluiceMessages",
                 "SluiceWire", arguments, histogram, nio, posix, nioSSL, protobuf, logging,
@@ -219,6 +226,8 @@ let package = Package(
         tests("IssuerTests", ["Issuer", "Contract", "TLS", grdb]),
         tests("UsageTests", ["Usage", "Contract", grdb]),
         tests("CostsTests", ["Costs", "Contract"]),
+        tests("CheckupTests", ["Checkup"]),
+        tests("FleetViewTests", ["FleetView", "SluiceClient"]),
         tests("FilesTests", ["Files"]),
         tests("ConfinementTests", ["Confinement"]),
         tests("TelemetryTests", ["Telemetry", metrics]),

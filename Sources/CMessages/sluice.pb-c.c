@@ -2571,7 +2571,7 @@ const ProtobufCMessageDescriptor sluice__v1__model_account_response__descriptor 
   (ProtobufCMessageInit) sluice__v1__model_account_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[30] =
+static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descriptors[37] =
 {
   {
     "name",
@@ -2933,20 +2933,109 @@ static const ProtobufCFieldDescriptor sluice__v1__model_account__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "calls",
+    70,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failed_calls",
+    71,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, failed_calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cold_calls",
+    72,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, cold_calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting",
+    73,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waking",
+    74,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, waking),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "latency_first",
+    75,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__ModelAccount, latency_first),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "latency_counts",
+    76,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__V1__ModelAccount, n_latency_counts),
+    offsetof(Sluice__V1__ModelAccount, latency_counts),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   19,   /* field[19] = aliases */
   4,   /* field[4] = anonymous_bytes */
   9,   /* field[9] = awake_ms */
+  30,   /* field[30] = calls */
   11,   /* field[11] = calls_since_wake */
+  32,   /* field[32] = cold_calls */
   14,   /* field[14] = demand */
   17,   /* field[17] = evicted_for */
   16,   /* field[16] = evicted_ms_ago */
   13,   /* field[13] = evictions */
+  31,   /* field[31] = failed_calls */
   18,   /* field[18] = failure */
   28,   /* field[28] = idle_ms */
   27,   /* field[27] = kept_warm */
   10,   /* field[10] = last_call_ms_ago */
+  36,   /* field[36] = latency_counts */
+  35,   /* field[35] = latency_first */
   6,   /* field[6] = load_peak_bytes */
   8,   /* field[8] = load_us */
   12,   /* field[12] = loads */
@@ -2965,13 +3054,16 @@ static const unsigned sluice__v1__model_account__field_indices_by_name[] = {
   20,   /* field[20] = trial */
   7,   /* field[7] = unreturned_bytes */
   1,   /* field[1] = version */
+  33,   /* field[33] = waiting */
+  34,   /* field[34] = waking */
 };
-static const ProtobufCIntRange sluice__v1__model_account__number_ranges[3 + 1] =
+static const ProtobufCIntRange sluice__v1__model_account__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 50, 19 },
   { 60, 23 },
-  { 0, 30 }
+  { 70, 30 },
+  { 0, 37 }
 };
 const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
 {
@@ -2981,14 +3073,14 @@ const ProtobufCMessageDescriptor sluice__v1__model_account__descriptor =
   "Sluice__V1__ModelAccount",
   "sluice.v1",
   sizeof(Sluice__V1__ModelAccount),
-  30,
+  37,
   sluice__v1__model_account__field_descriptors,
   sluice__v1__model_account__field_indices_by_name,
-  3,  sluice__v1__model_account__number_ranges,
+  4,  sluice__v1__model_account__number_ranges,
   (ProtobufCMessageInit) sluice__v1__model_account__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descriptors[9] =
+static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descriptors[12] =
 {
   {
     "anonymous_budget",
@@ -3098,6 +3190,42 @@ static const ProtobufCFieldDescriptor sluice__v1__fleet_account__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "uptime_ms",
+    70,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, uptime_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queued",
+    71,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, queued),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running",
+    72,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__V1__FleetAccount, running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__v1__fleet_account__field_indices_by_name[] = {
   0,   /* field[0] = anonymous_budget */
@@ -3109,12 +3237,16 @@ static const unsigned sluice__v1__fleet_account__field_indices_by_name[] = {
   2,   /* field[2] = mapped_budget */
   3,   /* field[3] = mapped_used */
   7,   /* field[7] = miss_curve */
+  10,   /* field[10] = queued */
+  11,   /* field[11] = running */
+  9,   /* field[9] = uptime_ms */
 };
-static const ProtobufCIntRange sluice__v1__fleet_account__number_ranges[2 + 1] =
+static const ProtobufCIntRange sluice__v1__fleet_account__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 60, 8 },
-  { 0, 9 }
+  { 70, 9 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor =
 {
@@ -3124,10 +3256,10 @@ const ProtobufCMessageDescriptor sluice__v1__fleet_account__descriptor =
   "Sluice__V1__FleetAccount",
   "sluice.v1",
   sizeof(Sluice__V1__FleetAccount),
-  9,
+  12,
   sluice__v1__fleet_account__field_descriptors,
   sluice__v1__fleet_account__field_indices_by_name,
-  2,  sluice__v1__fleet_account__number_ranges,
+  3,  sluice__v1__fleet_account__number_ranges,
   (ProtobufCMessageInit) sluice__v1__fleet_account__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

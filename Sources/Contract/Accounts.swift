@@ -83,6 +83,18 @@ package struct ModelAccount: Sendable, Equatable {
     package var idleMax = Nanoseconds.zero
     /// Why an earlier promotion ended; empty when there was none or one serves.
     package var promotionNote = ""
+    /// Calls that ran.
+    package var calls: UInt64 = 0
+    /// Those of them that failed.
+    package var failedCalls: UInt64 = 0
+    /// Those of them that had to wait until it was awake.
+    package var coldCalls: UInt64 = 0
+    /// Calls that wait now: for the model, or for their turn.
+    package var waiting: UInt32 = 0
+    /// How far the load under way has come, 0...1; 0 when nothing is known.
+    package var waking: Double = 0
+    /// From their arrival to the end of their run.
+    package var latency = LatencyCounts()
 
     package init(name: String, version: String, state: State) {
         self.name = name
@@ -108,6 +120,11 @@ package struct FleetAccount: Sendable, Equatable {
     package var missCurve: [MissPoint] = []
     /// Loads in an hour from which on the operator is warned; 0: never.
     package var loadsWarn: UInt64 = 0
+    /// How long the gateway has run; nil when it is not known.
+    package var uptime: Nanoseconds?
+    /// Calls of awake models that wait for their turn.
+    package var queued: UInt32 = 0
+    package var running: UInt32 = 0
 
     package init() {}
 }

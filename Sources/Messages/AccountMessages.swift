@@ -56,6 +56,14 @@ extension Arena {
             unsafe message.kept_warm = model.isKeptWarm ? 1 : 0
             unsafe message.idle_ms = model.idleMax.milliseconds
             unsafe message.promotion_note = text(model.promotionNote)
+            unsafe message.calls = model.calls
+            unsafe message.failed_calls = model.failedCalls
+            unsafe message.cold_calls = model.coldCalls
+            unsafe message.waiting = model.waiting
+            unsafe message.waking = model.waking
+            unsafe message.latency_first = UInt32(clamping: model.latency.first)
+            unsafe message.n_latency_counts = model.latency.counts.count
+            unsafe message.latency_counts = list(model.latency.counts) { $0 }
         }
     }
 
@@ -71,6 +79,9 @@ extension Arena {
             unsafe message.cold_calls = fleet.coldCalls
             unsafe message.loads_last_hour = fleet.loadsLastHour
             unsafe message.loads_warn = fleet.loadsWarn
+            unsafe message.uptime_ms = AccountTime.milliseconds(fleet.uptime)
+            unsafe message.queued = fleet.queued
+            unsafe message.running = fleet.running
             unsafe message.n_miss_curve = fleet.missCurve.count
             unsafe message.miss_curve = list(fleet.missCurve) { point in
                 unsafe make(Sluice__V1__MissPoint.self) { message in
@@ -152,6 +163,15 @@ extension ModelAccount {
         unsafe isKeptWarm = message.kept_warm != 0
         unsafe idleMax = AccountTime.time(message.idle_ms) ?? .zero
         unsafe promotionNote = text(message.promotion_note)
+        unsafe calls = message.calls
+        unsafe failedCalls = message.failed_calls
+        unsafe coldCalls = message.cold_calls
+        unsafe waiting = message.waiting
+        try unsafe waking = measure(message.waking, "waking", max: 1)
+        unsafe latency.first = Int(message.latency_first)
+        for index in unsafe 0..<message.n_latency_counts {
+            unsafe latency.counts.append(message.latency_counts[index])
+        }
     }
 }
 
@@ -166,6 +186,9 @@ extension FleetAccount {
         unsafe coldCalls = message.cold_calls
         unsafe loadsLastHour = message.loads_last_hour
         unsafe loadsWarn = message.loads_warn
+        unsafe uptime = AccountTime.time(message.uptime_ms)
+        unsafe queued = message.queued
+        unsafe running = message.running
         for index in unsafe 0..<message.n_miss_curve {
             guard let point = unsafe message.miss_curve[index]?.pointee else { continue }
             let share = try unsafe measure(point.cold_share, "cold_share", max: 1)

@@ -94,6 +94,11 @@ package final class IntrospectionClient: TokenVerifier, Sendable {
         }
     }
 
+    /// The question and the way of ``verify(_:)``, with what went wrong as it is.
+    func askAboutNothing() async throws {
+        _ = try await withTimeout { try await self.answer(to: Secret("sluice-doctor")) }
+    }
+
     private func answer(to token: Secret) async throws -> Verdict {
         guard let signed else {
             let reply = try await askTwice(token, accept: "application/json")

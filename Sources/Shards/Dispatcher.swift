@@ -109,5 +109,15 @@ final class Dispatcher: Sendable {
     var running: [Run] { board.withLock { $0.running } }
     var report: [(waiting: Int, running: Run?)] { board.withLock { $0.report } }
     var waiting: Int { board.withLock { $0.waiting } }
+
+    /// How many runs of each model wait for a shard.
+    var waitingByModel: [ObjectIdentifier: Int] {
+        // The lock is held for no longer than it takes to write them down.
+        let runs = board.withLock { $0.waitingItems }
+        var counts: [ObjectIdentifier: Int] = [:]
+        for run in runs where run.isOpen { counts[ObjectIdentifier(run.resident), default: 0] += 1 }
+        return counts
+    }
+
     var counts: RunBoard<Run>.Counts { board.withLock { $0.counts } }
 }

@@ -47,6 +47,12 @@ package struct FairQueue<Item: Sendable>: Sendable {
 
     package var isEmpty: Bool { count == 0 }
 
+    /// Everything that waits, in no order.
+    package var items: [Item] {
+        guard count > 0 else { return [] }
+        return places.values.flatMap { flows[$0].waiting.map(\.item) }
+    }
+
     package func count(of tenant: UInt32) -> Int {
         places[tenant].map { flows[$0].waiting.count } ?? 0
     }
@@ -206,6 +212,9 @@ package struct PriorityQueue<Item: Sendable>: Sendable {
 
     package var count: Int { interactive.count + batch.count }
     package var cost: UInt64 { interactive.cost &+ batch.cost }
+
+    /// Everything that waits, in no order.
+    package var items: [Item] { interactive.items + batch.items }
 
     package func count(of tenant: UInt32) -> Int {
         interactive.count(of: tenant) + batch.count(of: tenant)

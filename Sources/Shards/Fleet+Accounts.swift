@@ -7,9 +7,15 @@ import Synchronization
 extension Fleet {
     /// What each of these versions costs and how it is used, in their order.
     package func accounts(of entries: [ModelEntry], now: Instant) -> [ModelAccount] {
-        entries.map { entry in
+        let queued = dispatcher.waitingByModel
+        return entries.map { entry in
             var account = ModelAccount(name: entry.name, version: entry.version, state: .asleep)
-            if let resident = known(entry) { fill(&account, from: resident, now) }
+            if let resident = known(entry) {
+                fill(&account, from: resident, now)
+                account.waiting = UInt32(
+                    clamping: resident.waiting + (resident.turnstile?.waiting ?? 0)
+                        + (queued[ObjectIdentifier(resident)] ?? 0))
+            }
             if let fault = entry.fault {
                 account.state = .broken
                 account.failure = fault
@@ -40,6 +46,11 @@ extension Fleet {
         account.callsSinceWake =
             history.awakeSince == nil
             ? 0 : tally.run.count - min(tally.run.count, history.runsBefore)
+        account.calls = tally.run.count
+        account.failedCalls = tally.failure.count
+        account.coldCalls = tally.cold
+        account.latency = resident.latency.now
+        account.waking = max(0, resident.loading(now: now)?.fraction ?? 0)
         account.loads = history.loads
         account.evictions = history.evictions
         account.demand = demand.value(at: now)
@@ -66,6 +77,9 @@ extension Fleet {
         account.coldCalls = report.misses.cold
         account.loadsLastHour = report.loadsLastHour
         account.loadsWarn = loaders.wishes.now.loadsWarn
+        account.uptime = now.since(began)
+        account.queued = UInt32(clamping: dispatcher.waiting)
+        account.running = UInt32(clamping: dispatcher.running.count)
         account.missCurve = report.misses.points(calls: account.calls).map {
             MissPoint(extraBytes: $0.extra, coldShare: min(1, $0.coldShare))
         }

@@ -34,6 +34,7 @@ package final class Fleet: Sendable {
     let engine: any ModelEngine
     let observer: any FleetObserver
     let clock: Clock
+    let began: Instant
     let journal: any RunJournal
     let dispatcher: Dispatcher
     let loaders: Loaders
@@ -60,6 +61,7 @@ package final class Fleet: Sendable {
         self.engine = engine
         self.observer = observer
         self.clock = clock
+        began = clock.now()
         self.journal = journal
         dispatcher = Dispatcher(settings)
         loaders = Loaders(

@@ -100,7 +100,8 @@ package final class LoopDesk {
         if let cost = seat.resident.inlineCost(
             forBytes: prepared.byteCount, max: inlineRunMax, now: now),
             spent + cost <= turnBudget, shares.allows(share, cost: cost, at: now),
-            let awake = hold(seat, now), runInline(prepared, seat, awake, share, delegate)
+            let awake = hold(seat, now),
+            runInline(prepared, seat, awake, share, arrived: now, delegate)
         {
             return nil
         }
@@ -192,7 +193,7 @@ extension LoopDesk {
     /// False when the run held up the loop and was stopped: a shard shall try, where deadlines are kept.
     private func runInline(
         _ prepared: Prepared, _ seat: Seat, _ awake: AwakeModel, _ share: Share,
-        _ delegate: any RunDelegate
+        arrived: Instant, _ delegate: any RunDelegate
     ) -> Bool {
         if watch.wasStruck { renewStopper() }
         let began = clock.now()
@@ -219,6 +220,7 @@ extension LoopDesk {
             }
         }
         seat.sums.add(succeeded: result.isSuccess, run: time.count, at: ended)
+        seat.resident.latency.count(ended.since(arrived))
         var timing = Timing()
         timing.run = time
         // It waits for nobody, and asking the kernel would cost a tenth of a short run.

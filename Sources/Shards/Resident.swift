@@ -98,6 +98,8 @@ package final class Resident: Sendable {
     let fetched = Atomic<Int>(-1)
     /// A call that found it asleep began the load that is to come.
     let isMiss = Atomic<Bool>(false)
+    /// How long its calls took.
+    let latency = Latency()
     private let state: Mutex<State>
     let loaders: Loaders
 

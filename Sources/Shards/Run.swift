@@ -138,7 +138,7 @@ final class Run: Sendable {
         now: Instant
     ) {
         var lease: Lease?
-        let (note, waited) = state.withLock { state -> (Note, Nanoseconds) in
+        let (note, timing) = state.withLock { state -> (Note, Timing) in
             state.timing.run = time
             state.timing.cpu = cpu
             state.timing.residentBytes = resident.residentBytes.load(ordering: .relaxed)
@@ -148,14 +148,16 @@ final class Run: Sendable {
             case .answer:
                 let note = Note.finished(
                     address, result, timing: state.timing, workContinues: false)
-                return (note, state.timing.queue)
+                return (note, state.timing)
             case .workEnded:
-                return (.workEnded(address, timing: state.timing), state.timing.queue)
+                return (.workEnded(address, timing: state.timing), state.timing)
             }
         }
         open.store(false, ordering: .releasing)
         lease?.sums.add(
-            succeeded: result.isSuccess, queue: waited.count, run: time.count, at: now)
+            succeeded: result.isSuccess, cold: timing.cold, queue: timing.queue.count,
+            run: time.count, at: now)
+        resident.latency.count(now.since(arrived))
         mailbox.post(note)
         resident.loaders.dispatcher.leave(self)
     }

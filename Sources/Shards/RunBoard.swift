@@ -65,6 +65,8 @@ package struct RunBoard<Item: Sendable>: Sendable {
     }
 
     package var waiting: Int { lanes.reduce(0) { $0 + $1.waiting.count } }
+    /// Those that are waiting, in no order.
+    package var waitingItems: [Item] { lanes.flatMap { $0.waiting.items } }
     package var running: [Item] { lanes.compactMap(\.running?.item) }
     /// Of each shard how many wait in its queue, and what it runs.
     package var report: [(waiting: Int, running: Item?)] {

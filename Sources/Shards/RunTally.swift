@@ -9,6 +9,8 @@ package struct RunTally: Sendable, Equatable {
     package var failure = CountedTime()
     package var queue = CountedTime()
     package var run = CountedTime()
+    /// Runs whose call had to wait until the model was awake.
+    package var cold: UInt64 = 0
     /// When the last run ended; nil when there was none.
     package var last: Instant?
 
@@ -22,6 +24,7 @@ package struct RunSums: Sendable, Equatable {
     private var time: UInt64 = 0
     private var failureTime: UInt64 = 0
     private var queueTime: UInt64 = 0
+    private var cold: UInt64 = 0
     private var last: UInt64 = 0
 
     package init() {}
@@ -30,9 +33,11 @@ package struct RunSums: Sendable, Equatable {
     package var latest: Instant { Instant(nanoseconds: last) }
 
     package mutating func add(
-        succeeded: Bool, queue waited: UInt64 = 0, run: UInt64, at now: Instant
+        succeeded: Bool, cold wasCold: Bool = false, queue waited: UInt64 = 0, run: UInt64,
+        at now: Instant
     ) {
         runs &+= 1
+        if wasCold { cold &+= 1 }
         time &+= run
         queueTime &+= waited
         last = now.nanoseconds
@@ -48,6 +53,7 @@ package struct RunSums: Sendable, Equatable {
         time &+= other.time
         failureTime &+= other.failureTime
         queueTime &+= other.queueTime
+        cold &+= other.cold
         last = max(last, other.last)
     }
 
@@ -59,6 +65,7 @@ package struct RunSums: Sendable, Equatable {
         tally.failure = CountedTime(count: failures, nanoseconds: failureTime)
         tally.queue = CountedTime(count: runs, nanoseconds: queueTime)
         tally.run = CountedTime(count: runs, nanoseconds: time)
+        tally.cold = cold
         tally.last = Instant(nanoseconds: last)
         return tally
     }

@@ -135,10 +135,17 @@ extension ModelAccount {
         isKeptWarm = message.keptWarm
         idleLimit = ModelAccount.time(message.idleMs)
         promotionNote = message.promotionNote
+        calls = message.calls
+        failedCalls = message.failedCalls
+        coldCalls = message.coldCalls
+        waiting = Int(message.waiting)
+        waking = 0 < message.waking && message.waking <= 1 ? message.waking : nil
+        latency = LatencyDigest(
+            first: Int(message.latencyFirst), counts: message.latencyCounts)
     }
 
     /// 0 is "never".
-    private static func time(_ milliseconds: UInt64) -> Duration? {
+    fileprivate static func time(_ milliseconds: UInt64) -> Duration? {
         milliseconds == 0 ? nil : .milliseconds(Int64(clamping: milliseconds))
     }
 }
@@ -171,6 +178,9 @@ extension FleetAccount {
         coldCalls = fleet.coldCalls
         loadsLastHour = fleet.loadsLastHour
         loadsWarn = fleet.loadsWarn
+        uptime = ModelAccount.time(fleet.uptimeMs)
+        queued = Int(fleet.queued)
+        running = Int(fleet.running)
         missCurve = fleet.missCurve.map {
             MissPoint(extraBytes: $0.extraBytes, coldShare: $0.coldShare)
         }

@@ -1007,6 +1007,46 @@ package nonisolated struct Sluice_ModelAccount: @unchecked Sendable {
     set {_uniqueStorage()._promotionNote = newValue}
   }
 
+  /// Calls that ran, those of them that failed, and those that had to wait until it was awake.
+  package var calls: UInt64 {
+    get {_storage._calls}
+    set {_uniqueStorage()._calls = newValue}
+  }
+
+  package var failedCalls: UInt64 {
+    get {_storage._failedCalls}
+    set {_uniqueStorage()._failedCalls = newValue}
+  }
+
+  package var coldCalls: UInt64 {
+    get {_storage._coldCalls}
+    set {_uniqueStorage()._coldCalls = newValue}
+  }
+
+  /// Calls that wait now: for the model, or for their turn.
+  package var waiting: UInt32 {
+    get {_storage._waiting}
+    set {_uniqueStorage()._waiting = newValue}
+  }
+
+  /// How far the load under way has come by the time the last one took, 0 to 1; 0 when nothing is known.
+  package var waking: Double {
+    get {_storage._waking}
+    set {_uniqueStorage()._waking = newValue}
+  }
+
+  /// From their arrival to the end of their run: how many of the calls took how long, by buckets (proto/README.md, section 9).
+  /// The bucket of the first of the counts; those outside of the counts are empty.
+  package var latencyFirst: UInt32 {
+    get {_storage._latencyFirst}
+    set {_uniqueStorage()._latencyFirst = newValue}
+  }
+
+  package var latencyCounts: [UInt64] {
+    get {_storage._latencyCounts}
+    set {_uniqueStorage()._latencyCounts = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1041,6 +1081,14 @@ package nonisolated struct Sluice_FleetAccount: Sendable {
 
   /// Loads in an hour from which on the operator is warned; 0: never.
   package var loadsWarn: UInt64 = 0
+
+  /// Since the gateway started, rounded up.
+  package var uptimeMs: UInt64 = 0
+
+  /// Calls of awake models that wait for their turn, and those that run.
+  package var queued: UInt32 = 0
+
+  package var running: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2158,7 +2206,7 @@ nonisolated extension Sluice_ModelAccountResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ModelAccount"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0\u{2}\u{1f}aliases\0\u{1}trial\0\u{1}quarantined\0\u{1}strikes\0\u{2}\u{7}mapped\0\u{3}promoted_ms\0\u{3}promoted_bytes\0\u{3}promotion_saving\0\u{3}kept_warm\0\u{3}idle_ms\0\u{3}promotion_note\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}version\0\u{1}state\0\u{1}pinned\0\u{3}anonymous_bytes\0\u{3}mapped_bytes\0\u{3}load_peak_bytes\0\u{3}unreturned_bytes\0\u{3}load_us\0\u{3}awake_ms\0\u{3}last_call_ms_ago\0\u{3}calls_since_wake\0\u{1}loads\0\u{1}evictions\0\u{1}demand\0\u{1}score\0\u{3}evicted_ms_ago\0\u{3}evicted_for\0\u{1}failure\0\u{2}\u{1f}aliases\0\u{1}trial\0\u{1}quarantined\0\u{1}strikes\0\u{2}\u{7}mapped\0\u{3}promoted_ms\0\u{3}promoted_bytes\0\u{3}promotion_saving\0\u{3}kept_warm\0\u{3}idle_ms\0\u{3}promotion_note\0\u{2}\u{4}calls\0\u{3}failed_calls\0\u{3}cold_calls\0\u{1}waiting\0\u{1}waking\0\u{3}latency_first\0\u{3}latency_counts\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -2191,6 +2239,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
     var _keptWarm: Bool = false
     var _idleMs: UInt64 = 0
     var _promotionNote: String = String()
+    var _calls: UInt64 = 0
+    var _failedCalls: UInt64 = 0
+    var _coldCalls: UInt64 = 0
+    var _waiting: UInt32 = 0
+    var _waking: Double = 0
+    var _latencyFirst: UInt32 = 0
+    var _latencyCounts: [UInt64] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2231,6 +2286,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       _keptWarm = source._keptWarm
       _idleMs = source._idleMs
       _promotionNote = source._promotionNote
+      _calls = source._calls
+      _failedCalls = source._failedCalls
+      _coldCalls = source._coldCalls
+      _waiting = source._waiting
+      _waking = source._waking
+      _latencyFirst = source._latencyFirst
+      _latencyCounts = source._latencyCounts
     }
   }
 
@@ -2279,6 +2341,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         case 64: try { try decoder.decodeSingularBoolField(value: &_storage._keptWarm) }()
         case 65: try { try decoder.decodeSingularUInt64Field(value: &_storage._idleMs) }()
         case 66: try { try decoder.decodeSingularStringField(value: &_storage._promotionNote) }()
+        case 70: try { try decoder.decodeSingularUInt64Field(value: &_storage._calls) }()
+        case 71: try { try decoder.decodeSingularUInt64Field(value: &_storage._failedCalls) }()
+        case 72: try { try decoder.decodeSingularUInt64Field(value: &_storage._coldCalls) }()
+        case 73: try { try decoder.decodeSingularUInt32Field(value: &_storage._waiting) }()
+        case 74: try { try decoder.decodeSingularDoubleField(value: &_storage._waking) }()
+        case 75: try { try decoder.decodeSingularUInt32Field(value: &_storage._latencyFirst) }()
+        case 76: try { try decoder.decodeRepeatedUInt64Field(value: &_storage._latencyCounts) }()
         default: break
         }
       }
@@ -2377,6 +2446,27 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._promotionNote.isEmpty {
         try visitor.visitSingularStringField(value: _storage._promotionNote, fieldNumber: 66)
       }
+      if _storage._calls != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._calls, fieldNumber: 70)
+      }
+      if _storage._failedCalls != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._failedCalls, fieldNumber: 71)
+      }
+      if _storage._coldCalls != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._coldCalls, fieldNumber: 72)
+      }
+      if _storage._waiting != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._waiting, fieldNumber: 73)
+      }
+      if _storage._waking.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._waking, fieldNumber: 74)
+      }
+      if _storage._latencyFirst != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._latencyFirst, fieldNumber: 75)
+      }
+      if !_storage._latencyCounts.isEmpty {
+        try visitor.visitPackedUInt64Field(value: _storage._latencyCounts, fieldNumber: 76)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2416,6 +2506,13 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._keptWarm != rhs_storage._keptWarm {return false}
         if _storage._idleMs != rhs_storage._idleMs {return false}
         if _storage._promotionNote != rhs_storage._promotionNote {return false}
+        if _storage._calls != rhs_storage._calls {return false}
+        if _storage._failedCalls != rhs_storage._failedCalls {return false}
+        if _storage._coldCalls != rhs_storage._coldCalls {return false}
+        if _storage._waiting != rhs_storage._waiting {return false}
+        if _storage._waking != rhs_storage._waking {return false}
+        if _storage._latencyFirst != rhs_storage._latencyFirst {return false}
+        if _storage._latencyCounts != rhs_storage._latencyCounts {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2427,7 +2524,7 @@ nonisolated extension Sluice_ModelAccount: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FleetAccount"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}anonymous_budget\0\u{3}anonymous_used\0\u{3}mapped_budget\0\u{3}mapped_used\0\u{1}calls\0\u{3}cold_calls\0\u{3}loads_last_hour\0\u{3}miss_curve\0\u{4}4loads_warn\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}anonymous_budget\0\u{3}anonymous_used\0\u{3}mapped_budget\0\u{3}mapped_used\0\u{1}calls\0\u{3}cold_calls\0\u{3}loads_last_hour\0\u{3}miss_curve\0\u{4}4loads_warn\0\u{4}\u{a}uptime_ms\0\u{1}queued\0\u{1}running\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2444,6 +2541,9 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.loadsLastHour) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.missCurve) }()
       case 60: try { try decoder.decodeSingularUInt64Field(value: &self.loadsWarn) }()
+      case 70: try { try decoder.decodeSingularUInt64Field(value: &self.uptimeMs) }()
+      case 71: try { try decoder.decodeSingularUInt32Field(value: &self.queued) }()
+      case 72: try { try decoder.decodeSingularUInt32Field(value: &self.running) }()
       default: break
       }
     }
@@ -2477,6 +2577,15 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
     if self.loadsWarn != 0 {
       try visitor.visitSingularUInt64Field(value: self.loadsWarn, fieldNumber: 60)
     }
+    if self.uptimeMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.uptimeMs, fieldNumber: 70)
+    }
+    if self.queued != 0 {
+      try visitor.visitSingularUInt32Field(value: self.queued, fieldNumber: 71)
+    }
+    if self.running != 0 {
+      try visitor.visitSingularUInt32Field(value: self.running, fieldNumber: 72)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2490,6 +2599,9 @@ nonisolated extension Sluice_FleetAccount: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.loadsLastHour != rhs.loadsLastHour {return false}
     if lhs.missCurve != rhs.missCurve {return false}
     if lhs.loadsWarn != rhs.loadsWarn {return false}
+    if lhs.uptimeMs != rhs.uptimeMs {return false}
+    if lhs.queued != rhs.queued {return false}
+    if lhs.running != rhs.running {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

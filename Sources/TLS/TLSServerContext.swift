@@ -16,7 +16,7 @@ private import COpenSSL
     private let others: [TLSServerContext]
     private let names: ServerNames<Int>
     /// The DNS names in the certificate.
-    let certificateNames: [String]
+    package let certificateNames: [String]
     /// An OCSP answer for the certificate, and when it ends in seconds since 1970.
     private let staple: (answer: [UInt8], ends: Int64)?
     /// When the certificate ends, in seconds since 1970.

@@ -13,8 +13,9 @@ struct Sluice: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, CallCommand.self, Models.self, TokenCommand.self, ClientCommand.self,
-            AccessCommand.self, UsageCommand.self,
-            CostCommand.self, BenchCommand.self, ConfigCommand.self, WorkshopCommand.self,
+            AccessCommand.self, TopCommand.self, UsageCommand.self,
+            CostCommand.self, BenchCommand.self, ConfigCommand.self, DoctorCommand.self,
+            WorkshopCommand.self,
         ])
 
     static let version = "0.1.0"

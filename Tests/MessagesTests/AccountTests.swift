@@ -98,6 +98,13 @@ import Testing
         model.isKeptWarm = true
         model.idleMax = .milliseconds(65)
         model.promotionNote = "sent back"
+        model.calls = 70
+        model.failedCalls = 71
+        model.coldCalls = 72
+        model.waiting = 73
+        model.waking = 0.74
+        model.latency.first = 75
+        model.latency.counts = [1, 0, 2]
         var fleet = FleetAccount()
         fleet.anonymousBudget = 21
         fleet.anonymousUsed = 22
@@ -107,6 +114,9 @@ import Testing
         fleet.coldCalls = 26
         fleet.loadsLastHour = 27
         fleet.loadsWarn = 60
+        fleet.uptime = .milliseconds(70)
+        fleet.queued = 71
+        fleet.running = 72
         fleet.missCurve = [MissPoint(extraBytes: 28, coldShare: 0.25)]
         let message = encoded { AnswerEncoder.encode(.account(fleet, [model]), into: &$0) }
         let twin = try Sluice_ModelAccountResponse(serializedBytes: array(message))
@@ -123,7 +133,11 @@ import Testing
         #expect(read.mapped && read.keptWarm && read.promotionNote == "sent back")
         #expect([read.promotedMs, read.promotedBytes, read.idleMs] == [61, 62, 65])
         #expect(read.promotionSaving == 0.63 && twin.fleet.loadsWarn == 60)
+        #expect([read.calls, read.failedCalls, read.coldCalls] == [70, 71, 72])
+        #expect(read.waiting == 73 && read.waking == 0.74)
+        #expect(read.latencyFirst == 75 && read.latencyCounts == [1, 0, 2])
         let whole = twin.fleet
+        #expect(whole.uptimeMs == 70 && whole.queued == 71 && whole.running == 72)
         #expect(
             [
                 whole.anonymousBudget, whole.anonymousUsed, whole.mappedBudget, whole.mappedUsed,

@@ -259,6 +259,13 @@ struct Seeded: RandomNumberGenerator {
         account.isKeptWarm = chance()
         account.idleMax = past() ?? .zero
         account.promotionNote = text()
+        account.calls = number()
+        account.failedCalls = number()
+        account.coldCalls = number()
+        account.waiting = UInt32(below(1 << 20))
+        account.waking = share()
+        account.latency = LatencyCounts(
+            (0..<LatencyCounts.bucketCount).map { _ in chance() ? 0 : number() })
         return account
     }
 
@@ -272,6 +279,9 @@ struct Seeded: RandomNumberGenerator {
         account.coldCalls = number()
         account.loadsLastHour = number()
         account.loadsWarn = number()
+        account.uptime = past()
+        account.queued = UInt32(below(1 << 20))
+        account.running = UInt32(below(1 << 20))
         account.missCurve = (0..<below(5)).map { _ in
             MissPoint(extraBytes: number(), coldShare: share())
         }

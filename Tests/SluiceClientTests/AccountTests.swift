@@ -140,10 +140,20 @@ import Testing
         iris.keptWarm = true
         iris.idleMs = 65
         iris.promotionNote = "sent back"
+        iris.calls = 70
+        iris.failedCalls = 71
+        iris.coldCalls = 72
+        iris.waiting = 73
+        iris.waking = 0.74
+        iris.latencyFirst = 75
+        iris.latencyCounts = [1, 0, 2]
         var wine = Sluice_ModelAccount()
         wine.name = "wine"
         wine.state = .UNRECOGNIZED(42)
         wine.lastCallMsAgo = .max
+        wine.waking = .nan
+        wine.latencyFirst = .max
+        wine.latencyCounts = [1]
         var book = Sluice_ModelAccountResponse()
         book.models = [iris, wine]
         book.fleet.anonymousBudget = 21
@@ -154,6 +164,9 @@ import Testing
         book.fleet.coldCalls = 26
         book.fleet.loadsLastHour = 27
         book.fleet.loadsWarn = 60
+        book.fleet.uptimeMs = 70
+        book.fleet.queued = 71
+        book.fleet.running = 72
         var point = Sluice_MissPoint()
         point.extraBytes = 28
         point.coldShare = 0.25
@@ -188,11 +201,18 @@ import Testing
             iris.isKeptWarm = true
             iris.idleLimit = .milliseconds(65)
             iris.promotionNote = "sent back"
+            iris.calls = 70
+            iris.failedCalls = 71
+            iris.coldCalls = 72
+            iris.waiting = 73
+            iris.waking = 0.74
+            iris.latency = LatencyDigest(first: 75, counts: [1, 0, 2])
             #expect(fleet.models.first == iris)
             let wine = fleet.models.last
             #expect(wine?.state.rawValue == "state 42", "a later gateway's state is taken")
             #expect(wine?.awakeFor == nil && wine?.sinceEviction == nil && wine?.loadTime == nil)
             #expect(wine?.sinceLastCall == .milliseconds(Int64.max))
+            #expect(wine?.waking == nil && wine?.latency.total == 0, "no such bucket")
             var expected = FleetAccount()
             expected.models = fleet.models
             expected.anonymousBudget = 21
@@ -203,6 +223,9 @@ import Testing
             expected.coldCalls = 26
             expected.loadsLastHour = 27
             expected.loadsWarn = 60
+            expected.uptime = .milliseconds(70)
+            expected.queued = 71
+            expected.running = 72
             expected.missCurve = [.init(extraBytes: 28, coldShare: 0.25)]
             #expect(fleet == expected)
             // What a gateway says of absurd times and counts is put into words all the same.

@@ -650,10 +650,31 @@ struct  Sluice__V1__ModelAccount
    * Why an earlier promotion ended, for people; empty when there was none or one serves.
    */
   char *promotion_note;
+  /*
+   * Calls that ran, those of them that failed, and those that had to wait until it was awake.
+   */
+  uint64_t calls;
+  uint64_t failed_calls;
+  uint64_t cold_calls;
+  /*
+   * Calls that wait now: for the model, or for their turn.
+   */
+  uint32_t waiting;
+  /*
+   * How far the load under way has come by the time the last one took, 0 to 1; 0 when nothing is known.
+   */
+  double waking;
+  /*
+   * From their arrival to the end of their run: how many of the calls took how long, by buckets (proto/README.md, section 9).
+   * The bucket of the first of the counts; those outside of the counts are empty.
+   */
+  uint32_t latency_first;
+  size_t n_latency_counts;
+  uint64_t *latency_counts;
 };
 #define SLUICE__V1__MODEL_ACCOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__model_account__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, SLUICE__V1__MODEL_STATE__MODEL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0,NULL }
 
 
 /*
@@ -684,10 +705,19 @@ struct  Sluice__V1__FleetAccount
    * Loads in an hour from which on the operator is warned; 0: never.
    */
   uint64_t loads_warn;
+  /*
+   * Since the gateway started, rounded up.
+   */
+  uint64_t uptime_ms;
+  /*
+   * Calls of awake models that wait for their turn, and those that run.
+   */
+  uint32_t queued;
+  uint32_t running;
 };
 #define SLUICE__V1__FLEET_ACCOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__v1__fleet_account__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0 }
 
 
 /*

@@ -40,6 +40,15 @@ extension Settings {
         evaluate(yaml: try text(of: file), environment: environment, flags: [:]).faults
     }
 
+    /// The settings as far as they can be read, and every fault; a gateway starts when there is none. Throws CONFIGURATION
+    /// when the file cannot be read.
+    package static func appraise(
+        file: String?, environment: [String: String], flags: [String: String]
+    ) throws(GatewayError) -> (settings: Settings, faults: [SettingsFault]) {
+        let yaml = try file.map { file throws(GatewayError) in try text(of: file) }
+        return evaluate(yaml: yaml, environment: environment, flags: flags)
+    }
+
     static func text(of file: String) throws(GatewayError) -> String {
         let bytes: [UInt8]?
         do {

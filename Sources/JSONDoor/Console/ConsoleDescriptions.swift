@@ -53,6 +53,8 @@ extension RouteDescription {
                 .init("calls", .integer(least: 0)), .init("cold_calls", .integer(least: 0)),
                 .init("loads_last_hour", .integer(least: 0)),
                 .init("loads_warn", .integer(least: 0)),
+                .init("queued", .integer(least: 0)), .init("running", .integer(least: 0)),
+                .optional("uptime_ms", .number),
                 .init(
                     "miss_curve",
                     .array(
@@ -69,6 +71,8 @@ extension RouteDescription {
                     .init("anonymous_bytes", bytes), .init("mapped_bytes", bytes),
                     .init("load_ms", .number), .init("loads", .integer(least: 0)),
                     .init("evictions", .integer(least: 0)), .init("pinned", .boolean),
+                    .init("calls", .integer(least: 0)), .init("failed_calls", .integer(least: 0)),
+                    .init("cold_calls", .integer(least: 0)), .init("waiting", .integer(least: 0)),
                     .init("quarantined", .boolean), .init("aliases", .array(.string())),
                     .optional("awake_ms", .number), .optional("last_call_ms_ago", .number),
                     .optional("failure", .string()), .optional("trial", .string()),

@@ -24,6 +24,9 @@ extension AnswerJSON {
         json.member("cold_calls", fleet.coldCalls)
         json.member("loads_last_hour", fleet.loadsLastHour)
         json.member("loads_warn", fleet.loadsWarn)
+        if let uptime = fleet.uptime { json.member("uptime_ms", milliseconds(uptime)) }
+        json.member("queued", UInt64(fleet.queued))
+        json.member("running", UInt64(fleet.running))
         json.array("miss_curve") { json in
             for point in fleet.missCurve {
                 json.object { json in
@@ -56,6 +59,10 @@ extension AnswerJSON {
         json.member("score", model.score)
         json.member("promoted_bytes", model.promotedBytes)
         json.member("promotion_saving", model.promotionSaving)
+        json.member("calls", model.calls)
+        json.member("failed_calls", model.failedCalls)
+        json.member("cold_calls", model.coldCalls)
+        json.member("waiting", UInt64(model.waiting))
         let times: [(String, Nanoseconds?)] = [
             ("awake_ms", model.awakeFor), ("last_call_ms_ago", model.sinceLastCall),
             ("evicted_ms_ago", model.sinceEviction), ("promoted_ms", model.promotedFor),

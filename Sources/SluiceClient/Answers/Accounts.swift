@@ -76,6 +76,18 @@ public struct ModelAccount: Sendable, Hashable {
     public var idleLimit: Duration?
     /// Why an earlier promotion ended; empty when there was none or one serves.
     public var promotionNote = ""
+    /// Calls that ran.
+    public var calls: UInt64 = 0
+    /// Those of them that failed.
+    public var failedCalls: UInt64 = 0
+    /// Those of them that had to wait until it was awake.
+    public var coldCalls: UInt64 = 0
+    /// Calls that wait now: for the model, or for their turn.
+    public var waiting = 0
+    /// How far the load under way has come, 0 to 1; nil when none is, or nothing is known.
+    public var waking: Double?
+    /// How long its calls took, from their arrival to the end of their run.
+    public var latency = LatencyDigest()
 
     public init(name: String, version: String, state: State) {
         self.name = name
@@ -115,6 +127,11 @@ public struct FleetAccount: Sendable, Hashable {
     public var missCurve: [MissPoint] = []
     /// Loads in an hour from which on the operator is warned; 0: never.
     public var loadsWarn: UInt64 = 0
+    /// How long the gateway has run; nil when it does not say.
+    public var uptime: Duration?
+    /// Calls of awake models that wait for their turn.
+    public var queued = 0
+    public var running = 0
 
     public init() {}
 }
