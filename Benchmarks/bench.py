@@ -29,6 +29,8 @@ class Server:
             self.process.kill()
             sys.exit(f"{name} did not start: {pathlib.Path(log).read_text()}")
         self.endpoint = match.group(1)
+        match = re.search(r"admin=(\S+)", line)
+        self.admin = match.group(1) if match else None
 
     def resident_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
