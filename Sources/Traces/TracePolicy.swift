@@ -19,8 +19,8 @@ package struct TracePolicy: Sendable, Equatable {
     /// By chance: the same calls for the same number, whoever is asked, and more of them for a higher ratio. As OpenTelemetry's
     /// ratio samplers do it: the lower 56 bits against a threshold.
     package func chooses(_ number: UInt64) -> Bool {
-        let bits = Double(number & (1 << 56 - 1))
-        return bits >= (1 - ratio) * Double(1 << 56 as UInt64)
+        let threshold = UInt64((1 - min(max(ratio, 0), 1)) * Double(1 << 56 as UInt64))
+        return number & (1 << 56 - 1) >= threshold
     }
 
     /// At the call's begin.

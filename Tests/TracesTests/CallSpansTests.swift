@@ -149,7 +149,7 @@ import Traces
         func time() -> Nanoseconds {
             Nanoseconds(Bool.random(using: &random) ? 0 : random.next() >> (random.next() % 64))
         }
-        for round in 0..<5_000 {
+        for round in 0..<1_000 {
             var timing = Timing()
             timing.cold = Bool.random(using: &random)
             (timing.load, timing.fetch, timing.create) = (time(), time(), time())
@@ -160,11 +160,10 @@ import Traces
                 marks[keyPath: path] = Instant(nanoseconds: time().count)
             }
             let spans = spans(record(timing: timing, total: time(), marks: marks))
-            for span in spans {
-                #expect(
-                    span.start <= span.end && span.start >= spans[0].start
-                        && span.end <= spans[0].end, "seed \(seed), round \(round): \(span)")
+            let wrong = spans.first { span in
+                span.start > span.end || span.start < spans[0].start || span.end > spans[0].end
             }
+            #expect(wrong == nil, "seed \(seed), round \(round)")
         }
     }
 }

@@ -61,7 +61,7 @@ import Traces
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = Seeded(seed)
         var read = 0
-        for _ in 0..<20_000 {
+        for _ in 0..<5_000 {
             let bytes = (0..<Int(random.next() % 24)).map { _ in
                 UInt8(truncatingIfNeeded: random.next() >> (random.next() % 8))
             }

@@ -60,35 +60,39 @@ import Traces
 
     @Test func chanceIsWhatTheRatioSays() {
         let tracer = Tracer(policy(0.25))
-        var count = 0
+        let call = record()
+        var (count, changed) = (0, 0)
         for _ in 0..<40_000 {
             let span = tracer.begin(nil)
-            let isExported = tracer.end(span, record()) != nil
-            #expect(span.isSampled == isExported)
+            let isExported = tracer.end(span, call) != nil
             if isExported { count += 1 }
+            if isExported != span.isSampled { changed += 1 }
         }
+        #expect(changed == 0)
         #expect((9_000...11_000).contains(count), "\(count) of 40000")
         #expect(policy(1).chooses(0) && policy(1).chooses(.max))
         #expect(!policy(0).chooses(0) && !policy(0).chooses(.max))
     }
 
     @Test func oneTraceIsDecidedAlikeEverywhere() {
+        let (few, many) = (policy(0.1), policy(0.5))
         for low in stride(from: 0, to: 1 << 56 as UInt64, by: 1 << 48 + 12_345) {
-            if policy(0.1).chooses(low) { #expect(policy(0.5).chooses(low), "\(low)") }
-            #expect(policy(0.5).chooses(low) == policy(0.5).chooses(low | 0xAB << 56))
+            if few.chooses(low) { #expect(many.chooses(low), "\(low)") }
+            #expect(many.chooses(low) == many.chooses(low | 0xAB << 56))
         }
     }
 
     @Test func theSpanIsInTheCallersTraceAndNewEachTime() throws {
         let tracer = Tracer(policy(1))
         let parent = try #require(context())
+        let call = record()
         var seen: Set<String> = []
-        for _ in 0..<10_000 {
-            let child = try #require(tracer.end(tracer.begin(parent), record()))
+        for _ in 0..<1_000 {
+            let child = try #require(tracer.end(tracer.begin(parent), call))
             #expect(child.traceID == parent.traceID && child.isSampled)
-            let root = try #require(tracer.end(tracer.begin(nil), record()))
+            let root = try #require(tracer.end(tracer.begin(nil), call))
             seen.formUnion([child.spanText, root.spanText, root.traceText])
         }
-        #expect(seen.count == 30_000)
+        #expect(seen.count == 3_000)
     }
 }
