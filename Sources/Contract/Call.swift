@@ -31,6 +31,8 @@ package struct Call: Sendable {
     package var model: String
     package var version: String
     package var arrived: Instant
+    /// When its head came, which may be long before ``arrived``: for traces.
+    package var received: Instant
     /// Already bounded by ``Limits/deadlineMaximum``.
     package var deadline: Instant
     package var wantsProgress: Bool
@@ -51,6 +53,7 @@ package struct Call: Sendable {
         self.model = model
         self.version = version
         self.arrived = arrived
+        received = arrived
         self.deadline = deadline
         self.wantsProgress = wantsProgress
         self.trace = trace

@@ -72,6 +72,8 @@ package struct CallRecord: Sendable {
 
 /// The steps of a call before it came to the shards, for traces. Nobody reads a clock for them when there are none.
 package struct CallMarks: Sendable, Equatable {
+    /// Its head has come.
+    package var received: Instant
     /// The walk has it.
     package var begun: Instant
     /// The issuer was asked who shows the token, and answered; both or none.
@@ -81,7 +83,10 @@ package struct CallMarks: Sendable, Equatable {
     /// The model is found and the tensors fit it.
     package var prepared: Instant?
 
-    package init(begun: Instant) { self.begun = begun }
+    package init(received: Instant, begun: Instant) {
+        self.received = received
+        self.begun = begun
+    }
 }
 
 /// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.

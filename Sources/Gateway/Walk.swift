@@ -249,8 +249,9 @@ final class Journey: CallHandle, RunDelegate {
 
     /// The call has a span. Its door is told at once when it is known to be exported: its answer may begin before it ends.
     func trace(by tracer: Tracer, after inquiry: (asked: Instant, told: Instant)?) {
-        let traced = TracedCall(span: tracer.begin(call.trace), begun: .now())
-        if let inquiry, inquiry.asked >= call.arrived {
+        let traced = TracedCall(
+            span: tracer.begin(call.trace), received: call.received, begun: .now())
+        if let inquiry, inquiry.asked >= call.received {
             traced.marks.asked = inquiry.asked
             traced.marks.told = inquiry.told
         }
@@ -432,9 +433,9 @@ private final class TracedCall {
     let span: OpenSpan
     var marks: CallMarks
 
-    init(span: OpenSpan, begun: Instant) {
+    init(span: OpenSpan, received: Instant, begun: Instant) {
         self.span = span
-        marks = CallMarks(begun: begun)
+        marks = CallMarks(received: received, begun: begun)
     }
 
     /// The issuer was asked for this call, as soon as it was here.

@@ -27,9 +27,9 @@ struct CallPhases {
     private var position: Instant
 
     init(_ call: CallRecord) {
-        first = call.arrived
+        first = call.received
         last = call.arrived + call.total
-        position = call.arrived
+        position = call.received
         addMarked(call.marks)
         addWake(call)
         add("queue", call.timing.queue)

@@ -15,7 +15,7 @@ package struct CallSpans: Sendable {
     /// The call's span first, then its steps in their order. Empty for a call that is not exported.
     package func spans(of call: CallRecord) -> [TraceSpan] {
         guard let own = call.span else { return [] }
-        let whole = Phase("", from: call.arrived, to: call.arrived + call.total)
+        let whole = Phase("", from: call.received, to: call.arrived + call.total)
         var server = span(whole, own, parent: Array(call.trace?.spanID ?? []))
         server.identifier = Array(own.spanID)
         server.isRemote = call.trace != nil
@@ -85,4 +85,9 @@ package struct CallSpans: Sendable {
             .unset
         }
     }
+}
+
+extension CallRecord {
+    /// Its spans begin when its head came.
+    var received: Instant { marks.map { min($0.received, arrived) } ?? arrived }
 }

@@ -24,7 +24,7 @@ import Traces
     }
 
     private func marks() -> CallMarks {
-        var marks = CallMarks(begun: .ms(1))
+        var marks = CallMarks(received: .ms(0), begun: .ms(1))
         marks.admitted = .ms(3)
         marks.prepared = .ms(4)
         return marks
@@ -112,8 +112,21 @@ import Traces
         #expect(spans[2].parent == spans[1].identifier && times(spans[2]) == [1, 2])
     }
 
+    /// Its upload took three milliseconds, which are not the call's own.
+    @Test func theSpanBeginsWithTheHead() {
+        var marks = CallMarks(
+            received: Instant(nanoseconds: 9_997_000_000), begun: .ms(1))
+        marks.asked = Instant(nanoseconds: 9_998_000_000)
+        marks.told = .ms(0)
+        let spans = spans(record(marks: marks))
+        #expect(spans.map(\.name) == ["sluice/infer", "accept", "introspection"])
+        #expect(spans[0].start == 999_997_000_000 && spans[1].start == 999_997_000_000)
+        #expect(spans[2].start == 999_998_000_000)
+        #expect(spans[0].end == 1_000_020_000_000)
+    }
+
     @Test func aCallThatWasRefusedEndsWhereItWas() {
-        var marks = CallMarks(begun: .ms(1))
+        var marks = CallMarks(received: .ms(0), begun: .ms(1))
         marks.admitted = .ms(2)
         let failure = CallFailure(.permissionDenied, .scopeMissing, "no")
         let spans = spans(record(failure: failure, marks: marks))
@@ -154,7 +167,9 @@ import Traces
             timing.cold = Bool.random(using: &random)
             (timing.load, timing.fetch, timing.create) = (time(), time(), time())
             (timing.queue, timing.run, timing.cpu) = (time(), time(), time())
-            var marks = CallMarks(begun: Instant(nanoseconds: time().count))
+            var marks = CallMarks(
+                received: Instant(nanoseconds: time().count),
+                begun: Instant(nanoseconds: time().count))
             for path in [\CallMarks.asked, \.told, \.admitted, \.prepared]
             where Bool.random(using: &random) {
                 marks[keyPath: path] = Instant(nanoseconds: time().count)

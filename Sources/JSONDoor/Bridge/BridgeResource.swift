@@ -128,11 +128,12 @@ final class BridgeCall: CallHandle {
         exchange.isCall = true
         // Here begins what the caller waits for: how long its own upload took is not the call's.
         let now = Instant(nanoseconds: exchange.eventLoop.now.uptimeNanoseconds)
-        walk.begin(
-            Call(
-                method: endpoint.method, model: request.model, version: request.modelVersion,
-                arrived: now, deadline: now + limits.deadlineDefault,
-                trace: request.trace, body: question.body), by: session)
+        var call = Call(
+            method: endpoint.method, model: request.model, version: request.modelVersion,
+            arrived: now, deadline: now + limits.deadlineDefault, trace: request.trace,
+            body: question.body)
+        call.received = min(request.arrived, now)
+        walk.begin(call, by: session)
     }
 
     /// The outcome as HTTP says it.
