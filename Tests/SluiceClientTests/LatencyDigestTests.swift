@@ -35,7 +35,7 @@ import Testing
             // From 2 us to 2 s, each size as likely.
             let time =
                 2_000.0 * Double(sign: .plus, exponent: Int(state >> 60), significand: 1)
-                * (1 + Double(state << 4 >> 40) / Double(1 << 24)) * 15
+                * (1 + Double((state << 4) >> 40) / Double(1 << 24)) * 15
             times.append(time)
             let bucket = (0..<106).last { LatencyDigest.bounds(of: $0).low <= time } ?? 0
             counts[bucket] += 1
