@@ -66,6 +66,13 @@ enum GettingStarted {
         print(inference.timing.run, inference.timing.isCold)
     }
 
+    static func traced(_ client: SluiceClient, _ flower: Tensor) async throws -> Inference {
+        var options = CallOptions()
+        options.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        let inference = try await client.infer("iris", inputs: [flower], options: options)
+        return inference
+    }
+
     static func errors(_ client: SluiceClient, _ flower: Tensor) async {
         do {
             _ = try await client.infer("iris", inputs: [flower])

@@ -65,12 +65,12 @@ struct TraceCollector: Sendable {
     func spans() throws -> [Span] { try lines(Span.self, "name") }
     func requests() throws -> [Request] { try lines(Request.self, "request") }
 
-    /// The spans of one trace, when that many have come.
-    func trace(_ trace: String, atLeast count: Int = 1) async throws -> [Span] {
+    /// The spans of one trace, when those of these names have come.
+    func trace(_ trace: String, with names: Set<String> = ["sluice/infer"]) async throws -> [Span] {
         var found: [Span] = []
-        try await eventually("\(count) spans of \(trace)") {
+        try await eventually("spans of \(trace)") {
             found = try spans().filter { $0.trace == trace }
-            return found.count >= count
+            return names.isSubset(of: found.map(\.name))
         }
         return found
     }
