@@ -21,6 +21,8 @@ package struct AccessLogCounts: Sendable, Equatable {
     package var leftOut: UInt64 = 0
     /// In the queue now.
     package var waiting = 0
+
+    package init() {}
 }
 
 /// One for the gateway, also when there is no access log: a reload may begin one.
@@ -104,10 +106,13 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     }
 
     package var counts: AccessLogCounts {
-        AccessLogCounts(
-            written: written.load(ordering: .relaxed), dropped: dropped.load(ordering: .relaxed),
-            refused: refused.load(ordering: .relaxed), leftOut: leftOut.load(ordering: .relaxed),
-            waiting: backlog.withLock { $0.count })
+        var counts = AccessLogCounts()
+        counts.written = written.load(ordering: .relaxed)
+        counts.dropped = dropped.load(ordering: .relaxed)
+        counts.refused = refused.load(ordering: .relaxed)
+        counts.leftOut = leftOut.load(ordering: .relaxed)
+        counts.waiting = backlog.withLock { $0.count }
+        return counts
     }
 
     // MARK: - On event loops
