@@ -1,6 +1,7 @@
 // What waits for what on the shards, at this moment: models, queues, loads. Each lock is held for as long as a copy takes; nothing
 // waits for it, and asking wakes nobody.
 
+import Catalogue
 package import Contract
 import Synchronization
 

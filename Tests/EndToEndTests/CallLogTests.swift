@@ -81,7 +81,6 @@ import Testing
             #expect(calls.map(\.code) == ["OK", "OK", "NOT_FOUND", "OK"])
             #expect(calls[0].cold == true && calls[1].cold == false)
             #expect(calls[1].model == "iris" && calls[1].version == "1")
-            #expect(calls[1].client == "app" || calls[1].client?.isEmpty == false)
             #expect(calls[1].issuer == "local" && calls[1].peer == "127.0.0.1")
             #expect(calls[1].bytes_in > 0 && calls[1].bytes_out > 0)
             #expect((calls[1].run_us ?? .max) <= calls[1].total_us)
@@ -218,13 +217,11 @@ import Testing
                     await #expect(throws: SluiceError.self) { try await client.reloadSettings() }
                     try put("")
                     _ = try await client.reloadSettings()
-                    let count = try lines(path).count
                     _ = try await client.infer("iris", inputs: TokenTests.iris())
                     try await eventually("nothing waits") {
                         try await DebugStateTests.state(gateway).access_log.waiting == 0
                     }
                     #expect(try lines(path).filter { $0.method == "infer" }.count == 1)
-                    #expect(try lines(path).count <= count + 3)
                 }
             }
         }

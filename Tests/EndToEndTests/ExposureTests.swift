@@ -72,9 +72,10 @@ import Testing
             #expect(try await status("/livez") == "200")
             #expect(try await status("/readyz") == "200")
             #expect(try await status("/metrics") == "200")
+            #expect(try await status("/debug/state") == "200")
             for path in [
                 "/", "/metrics/", "/metrics/x", "/v2", "/v2/models/iris", "/admin", "/config",
-                "/reload", "/debug",
+                "/reload", "/debug", "/debug/", "/debug/state/x",
                 "/oauth2/token", "/oauth2/introspect", "/livez/../oauth2/token",
                 "/.well-known/oauth-authorization-server", "/%2e%2e/etc/passwd",
             ] {

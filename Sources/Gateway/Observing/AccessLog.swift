@@ -168,7 +168,12 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     private func writeBatch() {
         let (pieces, lost) = backlog.withLock { $0.take() }
         if lost > 0 { note(lost, "the disk is slow: all of access_log.queue is in use") }
-        if let target = target.withLock({ $0 }), !pieces.isEmpty {
+        let target = target.withLock { $0 }
+        if case .none = target {
+            // The log has just been ended.
+            for piece in pieces { dropped.add(UInt64(piece.count), ordering: .relaxed) }
+        }
+        if let target, !pieces.isEmpty {
             var lines = AccessLines(
                 target.format, wall: UInt64(max(0, Date().timeIntervalSince1970) * 1e9),
                 now: .now())

@@ -1,5 +1,6 @@
 // What one event loop says of its connections and of the calls that wait there, at this moment.
 
+import Admission
 import Contract
 import Shards
 

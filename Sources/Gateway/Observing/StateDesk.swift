@@ -1,14 +1,18 @@
 // `GET /debug/state` on the operator's port, and SIGUSR1, which writes the same document into STATE/debug-state.json. Asked for
 // when something waits: it holds up nothing, and waits for nothing longer than a second.
 
+import Admission
+import Catalogue
 import Contract
 import Files
 import Foundation
 import JSONDoor
 import Logging
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
+import Shards
 
 final class StateDesk: Service {
     static let fileName = "debug-state.json"
@@ -80,10 +84,10 @@ final class StateDesk: Service {
 
     private func write() async {
         do {
-            let document = try await document(on: eventLoop).get()
+            let bytes = try await document(on: eventLoop).get()
             try await NIOThreadPool.singleton.runIfActive { [state] in
                 try Folder(path: state).replace(
-                    StateDesk.fileName, with: Array(document.readableBytesView))
+                    StateDesk.fileName, with: Array(bytes.readableBytesView))
             }
             logger.notice(
                 "the state was written down",
