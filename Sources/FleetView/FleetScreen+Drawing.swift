@@ -8,9 +8,12 @@ extension FleetScreen {
     private var footingCount: Int { height >= 4 ? 1 : 0 }
     var rowsSeen: Int { max(0, height - headingCount - footingCount) }
 
-    /// The whole screen: `height` lines at most, none longer than `width`.
+    /// The whole screen: as many lines as it has, none longer than it is wide.
     package func draw() -> [ScreenLine] {
-        if mode == .help { return help.prefix(height).map { $0.cut(to: width) } }
+        if mode == .help {
+            let blank = Array(repeating: ScreenLine(), count: max(0, height - help.count))
+            return (help.prefix(height) + blank).map { $0.cut(to: width) }
+        }
         let columns = FleetColumn.fitting(width)
         var lines: [ScreenLine] = []
         if headingCount >= 5 { lines += [gateway, memory, traffic, message] }

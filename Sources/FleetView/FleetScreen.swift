@@ -45,7 +45,7 @@ package struct FleetScreen: Sendable {
     private var hasMoved = false
     /// The first row that is seen.
     private(set) var top = 0
-    private(set) var width = 80
+    package private(set) var width = 80
     private(set) var height = 24
 
     package init(endpoint: String, sort: FleetColumn = .rate) {

@@ -62,9 +62,12 @@ package struct ScreenInk: Sendable {
 
     package init(hasColor: Bool) { self.hasColor = hasColor }
 
-    /// One whole picture, to be written at once: the lines of a screen from its top, the rest of it empty (ECMA-48).
-    package func frame(_ lines: [ScreenLine]) -> String {
-        "\u{1B}[H" + lines.map { coded($0) + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J"
+    /// One whole picture, to be written at once: every line of a screen from its top (ECMA-48).
+    /// - Parameter width: The screen's. Behind a line that fills it nothing is erased: the cursor stands on its last place.
+    package func frame(_ lines: [ScreenLine], width: Int) -> String {
+        "\u{1B}[H"
+            + lines.map { coded($0) + ($0.count < width ? "\u{1B}[K" : "") }
+            .joined(separator: "\r\n")
     }
 
     func coded(_ line: ScreenLine) -> String {

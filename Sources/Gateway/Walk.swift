@@ -256,7 +256,9 @@ final class Journey: CallHandle, RunDelegate {
             traced.marks.told = inquiry.told
         }
         self.traced = traced
-        if traced.span.isSampled, call.door == .http { exchange.trace(as: traced.span.context) }
+        if traced.span.isSampled, call.door == .http {
+            exchange.trace(as: tracer.context(of: traced.span))
+        }
     }
 
     /// The issuer's answer, from the cache within `begin` or later in a turn of its own.

@@ -30,36 +30,29 @@ package struct TracePolicy: Sendable, Equatable {
     }
 
     /// At its end.
-    func ends(_ span: OpenSpan, _ call: CallRecord) -> Bool {
-        // Who has shown no token that counts decides nothing: its trace id is its own choice, ours is not.
-        guard !call.client.isEmpty else { return chooses(span.number) }
+    /// - Parameter own: a number that no caller has chosen.
+    func ends(_ span: OpenSpan, _ call: CallRecord, own: () -> UInt64) -> Bool {
+        // Who has shown no token that counts decides nothing: its trace id is its own choice.
+        guard !call.client.isEmpty else { return chooses(own()) }
         return span.isSampled || (errors && call.code != .ok) || (cold && call.timing.cold)
     }
 }
 
-/// A call's own span while the call is open.
+/// A call's own span while the call is open. Most are never exported: what they would be called is made up when they are.
 package struct OpenSpan: Sendable {
     let parent: TraceContext?
-    let newTrace: (high: UInt64, low: UInt64)
-    let number: UInt64
+    /// Its ids are made of it.
+    let seed: UInt64
+    /// The lower half of the trace's id.
+    let traceNumber: UInt64
     /// What was decided at the begin; what is decided at the end counts.
     package internal(set) var isSampled = false
-
-    /// The lower half of the trace's id.
-    var traceNumber: UInt64 {
-        guard let parent else { return newTrace.low }
-        return parent.traceID.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
-    }
-
-    package var context: TraceContext {
-        TraceContext(childOf: parent, newTrace: newTrace, span: number, isSampled: true)
-    }
 }
 
 /// Names spans and decides which of them are exported. Usable from every thread; it takes no lock.
 package final class Tracer: Sendable {
     package let policy: TracePolicy
-    let identifiers: SpanIdentifiers
+    private let identifiers: SpanIdentifiers
 
     package init(_ policy: TracePolicy, identifiers: SpanIdentifiers = SpanIdentifiers()) {
         self.policy = policy
@@ -74,8 +67,11 @@ package final class Tracer: Sendable {
         return span
     }
 
+    /// What it is called when it is exported; the same each time.
+    package func context(of span: OpenSpan) -> TraceContext { identifiers.context(of: span) }
+
     /// A call has ended: the span to export it as, nil for the others.
     package func end(_ span: OpenSpan, _ call: CallRecord) -> TraceContext? {
-        policy.ends(span, call) ? span.context : nil
+        policy.ends(span, call, own: { identifiers.number(of: span) }) ? context(of: span) : nil
     }
 }

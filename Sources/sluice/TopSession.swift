@@ -87,7 +87,7 @@ struct TopSession: Sendable {
     private func draw(
         _ screen: FleetScreen, _ ink: ScreenInk, _ terminal: TerminalScreen, _ shown: inout String
     ) throws {
-        let frame = ink.frame(screen.draw())
+        let frame = ink.frame(screen.draw(), width: screen.width)
         guard frame != shown else { return }
         try terminal.write(frame)
         shown = frame

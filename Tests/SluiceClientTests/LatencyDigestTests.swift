@@ -32,10 +32,10 @@ import Testing
         var times: [Double] = []
         for _ in 0..<20_000 {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            // From 2 us to 2 s, each size as likely.
-            let time =
-                2_000.0 * Double(sign: .plus, exponent: Int(state >> 60), significand: 1)
-                * (1 + Double((state << 4) >> 40) / Double(1 << 24)) * 15
+            // From 30 us to 2 s, each doubling as likely.
+            let doublings = Double(UInt64(1) << (state >> 60))
+            let within = 1 + Double((state >> 20) & 0xFFFF) / 65_536
+            let time = 30_000 * doublings * within
             times.append(time)
             let bucket = (0..<106).last { LatencyDigest.bounds(of: $0).low <= time } ?? 0
             counts[bucket] += 1
