@@ -75,13 +75,6 @@ package final class Gatekeeper: Sendable {
         (lookups, begin) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
 
-    /// New settings: calls in progress in all and of one client, and the longest token. From now on; what is under way stays.
-    package func apply(calls: Int, callsPerClient: Int, tokenBytes: Int) {
-        self.calls.move(to: calls)
-        plans.callsPerClient.move(to: callsPerClient)
-        self.tokenBytes.move(to: tokenBytes)
-    }
-
     // MARK: Who
 
     /// Says who shows this token. Call on `eventLoop`. Only for `.asked` is `done` called, later, once, on
@@ -389,6 +382,13 @@ extension Gatekeeper {
 // MARK: Changes while it runs
 
 extension Gatekeeper {
+    /// New settings: calls in progress in all and of one client, and the longest token. From now on; what is under way stays.
+    package func apply(calls: Int, callsPerClient: Int, tokenBytes: Int) {
+        self.calls.move(to: calls)
+        plans.callsPerClient.move(to: callsPerClient)
+        self.tokenBytes.move(to: tokenBytes)
+    }
+
     /// Takes a new policy. Everybody is judged anew by what the issuers have said; none is asked again.
     package func reload(policy: AccessPolicy) {
         state.withLock {
@@ -470,42 +470,5 @@ extension Gatekeeper {
             }
             return statistics
         }
-    }
-}
-
-// MARK: Failures
-
-extension Gatekeeper {
-    static var boundElsewhere: CallFailure {
-        CallFailure(
-            .unauthenticated, .tokenInactive,
-            "the token is bound to a client certificate which this session does not have",
-            notStarted: true)
-    }
-
-    private static func tooOld(_ issuer: String) -> CallFailure {
-        CallFailure(
-            .unavailable, .issuerUnavailable,
-            "the issuer '\(issuer)' gave no answer, and this call needs one of now",
-            notStarted: true, retryAfter: .seconds(1))
-    }
-
-    private static var noToken: CallFailure {
-        CallFailure(
-            .unauthenticated, .tokenMissing, "this gateway asks for a bearer token",
-            notStarted: true)
-    }
-
-    private static var noIssuer: CallFailure {
-        CallFailure(.unauthenticated, .tokenInactive, "the token is not active", notStarted: true)
-    }
-
-    private static func tooManyCalls(_ limit: Int, _ whose: String, _ setting: String)
-        -> CallFailure
-    {
-        CallFailure(
-            .resourceExhausted, .tooManyCalls,
-            "already \(limit) calls \(whose) in progress (limit \(setting))", notStarted: true,
-            retryAfter: .milliseconds(100))
     }
 }

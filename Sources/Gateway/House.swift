@@ -79,6 +79,7 @@ package final class House: Sendable {
                 }
             })
         let metrics = MetricsDesk.open(settings.metrics)
+        metrics?.add(AccessLogSource(log: logs.access))
         let rooms = try await Rooms.open(
             settings, reloader: reloader, audit: audit, logs: logs, metrics: metrics, group: group,
             logger: logger)

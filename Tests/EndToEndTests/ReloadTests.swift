@@ -57,7 +57,7 @@ import Testing
 
     /// The bridge, pages' origins and what strangers may do follow too; a connection that was there goes on as it began.
     @Test func httpFollowsNewSettings() async throws {
-        try await withGateway { gateway in
+        try await withGateway(settings: "limits: { token: 4KiB }\n") { gateway in
             let admin = try await gateway.token(scope: "admin")
             let body = "{\"id\": \"" + String(repeating: "x", count: 5_000) + "\"}"
             try await withCaller(gateway) { before in

@@ -98,7 +98,9 @@ import Traces
         "https://user:word@c.example", "https://c.example/?key=word", "https://c.example/#x",
     ])
     func addressesThatAreNone(_ address: String) {
-        #expect(said("endpoint: \"\(address)\"").count == 1)
+        let said = said("endpoint: \"\(address)\"")
+        // It may hold a password.
+        #expect(said.count == 1 && !said.joined().contains("word"))
     }
 
     @Test(arguments: ["1.1", "-0.1", "nan", "inf", "1e-1", "half", ".", "0x1"])

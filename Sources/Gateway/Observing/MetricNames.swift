@@ -233,6 +233,17 @@ package enum MetricNames {
         tracedCalls, tracedSpans, tracesDropped, spansRejected, traceFailures, tracesWaiting,
     ]
 
+    // MARK: - The access log
+
+    static let logLines = MetricDescription(
+        "sluice_access_log_lines_total", .counter, labels: ["outcome"],
+        "Lines of the access log: written, dropped because the disk was slow, refused by it, or left out by a sample."
+    )
+    static let logWaiting = MetricDescription(
+        "sluice_access_log_waiting_lines", .gauge, "Lines that wait to be written.")
+
+    static let ofLogs = [logLines, logWaiting]
+
     // MARK: - The process
 
     static let build = MetricDescription(
@@ -266,5 +277,5 @@ package enum MetricNames {
     /// All that are always there, by room.
     package static let all =
         ofCalls + ofModels + ofShards + ofConnections + ofIntrospection + ofStore + ofTraces
-        + ofProcess
+        + ofLogs + ofProcess
 }

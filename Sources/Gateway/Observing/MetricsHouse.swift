@@ -79,6 +79,21 @@ struct TraceSource: MetricSource {
     }
 }
 
+struct AccessLogSource: MetricSource {
+    let log: AccessLog
+
+    func write(to page: inout MetricPage) {
+        let counts = log.counts
+        page.begin(MetricNames.logLines)
+        page.sample(["written"], counts.written)
+        page.sample(["dropped"], counts.dropped)
+        page.sample(["refused"], counts.refused)
+        page.sample(["left_out"], counts.leftOut)
+        page.begin(MetricNames.logWaiting)
+        page.sample([], UInt64(counts.waiting))
+    }
+}
+
 struct ProcessSource: MetricSource {
     let readiness: Readiness
     let reloader: Reloader

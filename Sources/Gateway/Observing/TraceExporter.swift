@@ -131,7 +131,11 @@ package final class TraceExporter: Service, CallObserver {
 
     /// Sends one batch, again and again when that may help. False when the gateway stops before its end.
     private func export(_ calls: [CallRecord]) async -> Bool {
-        guard let request = await request(for: calls) else { return false }
+        guard let request = await request(for: calls) else {
+            if Task.isCancelled { return false }
+            give(up: calls.count, .unreachable)
+            return true
+        }
         var plan = ExportPlan()
         while true {
             let outcome = await client.send(request.body, isCompressed: settings.compresses)
@@ -155,7 +159,7 @@ package final class TraceExporter: Service, CallObserver {
         }
     }
 
-    /// Nil when the pool has ended.
+    /// Nil when the pool has ended, or there is no memory to compress.
     private func request(for calls: [CallRecord]) async -> (body: ByteBuffer, spans: UInt64)? {
         try? await NIOThreadPool.singleton.runIfActive { [maker, resource, settings] in
             let spans = calls.flatMap { maker.spans(of: $0) }

@@ -35,7 +35,8 @@ extension Settings {
         .optionalText(
             "traces.endpoint",
             "an address like https://collector.example:4318/v1/traces, without user, query or fragment",
-            \.traces.endpoint, isCollector),
+            \.traces.endpoint, isCollector
+        ).hidden,
         .text("traces.service", "a name of 1 to 128 bytes", \.traces.service) {
             (1...128).contains($0.utf8.count)
         },
