@@ -118,7 +118,37 @@ import Testing
         }
     }
 
-    /// More than the issue asks for: from several threads, far faster than any disk needs to be. Nothing is lost uncounted.
+    /// As many as there is room for, at once, from several threads: all of them are written.
+    @Test func aHundredThousandAtOnceLoseNothingWithinTheBound() async throws {
+        try await withFolder { folder in
+            let path = folder + "/access.log"
+            var settings = settings(path)
+            settings.queue = 100_000
+            let log = try AccessLog(settings, logger: Logger(label: "test"))
+            let began = ContinuousClock.now
+            await withTaskGroup(of: Void.self) { group in
+                for writer in 0..<4 {
+                    group.addTask {
+                        for number in 0..<25_000 {
+                            log.answered(self.request(writer * 25_000 + number))
+                        }
+                    }
+                }
+            }
+            let took = ContinuousClock.now - began
+            #expect(log.counts.waiting == 100_000 && log.counts.dropped == 0)
+            // One more finds no room.
+            log.answered(request(100_000))
+            #expect(log.counts.dropped == 1)
+            await log.write()
+            #expect(log.counts.written == 100_000)
+            await log.close()
+            #expect(Set(try numbers(path)) == Set(0..<100_000))
+            print("access log: 100,000 records into the queue in \(took)")
+        }
+    }
+
+    /// From several threads, far faster than any disk needs to be. Nothing is lost uncounted.
     @Test func aHundredThousandRecordsASecond() async throws {
         try await withFolder { folder in
             let path = folder + "/access.log"

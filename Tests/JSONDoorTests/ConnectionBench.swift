@@ -19,7 +19,8 @@ final class ConnectionBench {
     /// token.
     init(
         limits: HTTPLimits = HTTPLimits(), serverName: String = "", hidesUnknown: Bool = false,
-        origins: [String] = [], isStrict: Bool = false, more: [Route] = []
+        origins: [String] = [], isStrict: Bool = false, observer: (any HTTPObserver)? = nil,
+        more: [Route] = []
     ) throws {
         channel = EmbeddedChannel()
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
@@ -43,7 +44,7 @@ final class ConnectionBench {
         let front = HTTPFront(
             routes: RouteTable(routes + more, hidesUnknown: hidesUnknown), limits: limits,
             desk: desk,
-            origins: CrossOrigin(origins: origins), isStrict: isStrict,
+            origins: CrossOrigin(origins: origins), isStrict: isStrict, observer: observer,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try front.open(
             on: channel, peer: Peer(address: "10.0.0.1", serverName: serverName), connection: "c")
