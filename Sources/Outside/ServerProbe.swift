@@ -10,11 +10,13 @@ import NIOSSL
 /// What a server answered.
 package struct ServerProbe: Sendable, Equatable {
     /// The longest answer that is read, in bytes.
-    private static let bytesMax = 64 << 10
+    private static let bytesMax = 4 << 20
 
     package var status: Int
     /// Seconds since 1970 (RFC 9110 section 6.6.1); nil when it does not say.
     package var date: Int64?
+    /// What it wants to be shown (RFC 9110 section 11.6.1); empty when nothing.
+    package var challenge: String
     package var body: String
 
     /// Asks once, within `timeout`. Throws what the HTTP client throws; ends when its task is cancelled.
@@ -39,6 +41,7 @@ package struct ServerProbe: Sendable, Equatable {
             return ServerProbe(
                 status: Int(answer.status.code),
                 date: answer.headers.first(name: "date").flatMap(seconds(ofDate:)),
+                challenge: answer.headers.first(name: "www-authenticate") ?? "",
                 body: String(buffer: body))
         } catch {
             try? await client.shutdown()

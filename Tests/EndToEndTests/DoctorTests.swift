@@ -58,7 +58,7 @@ import Testing
                 gateway.endpoint, "--admin", gateway.admin)
             #expect(command.status == 0, "\(command.output)")
             #expect(command.output.contains("\(gateway.endpoint) is a gateway's"))
-            #expect(command.output.contains("\(gateway.admin) is a gateway's"))
+            #expect(command.output.contains("\(gateway.admin) is a gateway's, version 0.1.0"))
             #expect(command.output.contains("held by process \(gateway.processIdentifier)"))
             #expect(
                 command.output.contains(

@@ -85,7 +85,7 @@ import Testing
         try await terminal.waits(for: "iris on top, called") { screen in
             models(screen).first == "iris"
                 && screen.contains(
-                    #/iris +1 +awake +[\d.]+ [KM]iB +(-|[\d.]+ [KM]iB) +\d+[\d.]* +[\d.]+ (us|ms) +[\d.]+ (us|ms)/#
+                    #/iris +1 +awake +(-|[\d.]+ [KM]iB) +(-|[\d.]+ [KM]iB) +\d+[\d.]* +[\d.]+ (us|ms) +[\d.]+ (us|ms)/#
                 )
         }
         try await terminal.sees("1 of 6 awake")
@@ -162,7 +162,7 @@ import Testing
         }
         let folder = gateway.folder.path
         try await terminal.enter(
-            "stty -g >'\(folder)/after'; cmp '\(folder)/before' '\(folder)/after' && echo the-\("")same"
+            "stty -g >'\(folder)/after'; cmp '\(folder)/before' '\(folder)/after' && echo the-''same"
         )
         try await terminal.sees("the-same")
     }
@@ -237,7 +237,7 @@ import Testing
                 #expect(!tables.output.contains("\u{1B}"))
                 let parts = tables.output.components(separatedBy: "\n\n")
                 #expect(parts.count == 2 && parts.allSatisfy { Self.models($0).count == 6 })
-                #expect(parts.last?.contains(#/iris +1 +awake +[\d.]+ [KM]iB/#) == true)
+                #expect(parts.last?.contains(#/iris +1 +awake +(-|[\d.]+ [KM]iB)/#) == true)
                 #expect(parts.last?.contains(#/calls [1-9][\d.]*\/s/#) == true, "\(tables.output)")
             }
             // Whoever closes the pipe has seen enough.

@@ -140,21 +140,24 @@ extension HouseSurroundings {
         }
     }
 
-    /// A gateway tells itself on both ports, to anybody.
+    /// A gateway says that it is one to anybody: the callers' port by what it asks for, the operator's by its probe, and
+    /// there its version too.
     private func occupant(of endpoint: Endpoint) async -> PortFact {
         var there = endpoint
         if there.host == "0.0.0.0" { there.host = "127.0.0.1" }
         if there.host == "::" { there.host = "::1" }
-        for (url, said) in [
-            ("https://\(there)/v2", "\"name\":\"sluice\""), ("http://\(there)/livez", "live"),
-        ] {
-            guard
-                let probe = try? await ServerProbe.get(
-                    url, timeout: Self.probeTime, group: group), probe.body.contains(said)
-            else { continue }
-            let version = probe.body.firstMatch(of: #/"version":"([0-9.]+)"/#)
-            return .gateway(version: version.map { "version \($0.1)" } ?? "")
+        if let probe = await look("https://\(there)/v2"), probe.challenge.contains("sluice") {
+            return .gateway(version: "")
         }
-        return .taken
+        guard let probe = await look("http://\(there)/livez"), probe.body == "live\n" else {
+            return .taken
+        }
+        let metrics = await look("http://\(there)/metrics")?.body ?? ""
+        let version = metrics.firstMatch(of: #/sluice_build_info\{[^}]*version="([^"]+)"/#)
+        return .gateway(version: version.map { "version \($0.1)" } ?? "")
+    }
+
+    private func look(_ url: String) async -> ServerProbe? {
+        try? await ServerProbe.get(url, timeout: Self.probeTime, group: group)
     }
 }

@@ -29,7 +29,14 @@ struct TerminalSession: Sendable {
 
     @discardableResult
     func tmux(_ arguments: [String]) async throws -> String {
-        let done = try await Command.run(program: "/usr/bin/tmux", ["-L", socket] + arguments)
+        // The server stays: it must not keep what Foundation sees a process's end by.
+        let script = """
+            (for file in /proc/$BASHPID/fd/*; do
+                number=${file##*/}; if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
+            done; exec tmux "$@")
+            """
+        let done = try await Command.run(
+            program: "/bin/bash", ["-c", script, "tmux", "-L", socket] + arguments)
         guard done.status == 0 else { throw TestTrouble("tmux \(arguments): \(done.error)") }
         return done.output
     }
