@@ -264,8 +264,10 @@ struct Seeded: RandomNumberGenerator {
         account.coldCalls = number()
         account.waiting = UInt32(below(1 << 20))
         account.waking = share()
-        account.latency = LatencyCounts(
-            (0..<LatencyCounts.bucketCount).map { _ in chance() ? 0 : number() })
+        if below(4) == 0 {
+            account.latency.first = below(100)
+            account.latency.counts = (0..<below(6)).map { _ in number() }
+        }
         return account
     }
 
