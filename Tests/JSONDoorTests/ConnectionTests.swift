@@ -1,4 +1,4 @@
-// One HTTP connection in memory: routes, bodies, keep-alive, pipelining, time and the end.
+// One HTTP connection in memory: routes, bodies, keep-alive, time and the end.
 
 import Contract
 import JSONDoor
@@ -8,15 +8,15 @@ import NIOHTTP1
 import Testing
 
 @Suite struct ConnectionTests {
-    private func get(_ path: String, _ fields: String = "", method: String = "GET") -> String {
+    func get(_ path: String, _ fields: String = "", method: String = "GET") -> String {
         "\(method) \(path) HTTP/1.1\r\nHost: gw\r\n\(fields)\r\n"
     }
 
-    private func post(_ path: String, _ body: String, _ fields: String = "") -> String {
+    func post(_ path: String, _ body: String, _ fields: String = "") -> String {
         "POST \(path) HTTP/1.1\r\nHost: gw\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)"
     }
 
-    private func bench(
+    func bench(
         limits: HTTPLimits = HTTPLimits(), serverName: String = "", hidesUnknown: Bool = false,
         _ body: (ConnectionBench) throws -> Void
     ) throws {
@@ -137,62 +137,6 @@ import Testing
             #expect(try bench.send(head + "2\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
             #expect(try bench.send("{}").hasSuffix("{}"))
             #expect(try bench.send(head + "101\r\n\r\n").hasPrefix("HTTP/1.1 413"))
-        }
-    }
-
-    @Test func pipelinedRequestsAreAnsweredInOrder() throws {
-        try bench { (bench) throws in
-            let answers = try bench.send(get("/slow") + get("/hello") + post("/echo", "{}"))
-            #expect(answers == "")
-            bench.slow.answer("first")
-            let all = try bench.received()
-            let first = try #require(all.firstRange(of: "first"))
-            let second = try #require(all.firstRange(of: "hello"))
-            #expect(first.upperBound < second.lowerBound && all.hasSuffix("{}"))
-            #expect(bench.isOpen)
-        }
-    }
-
-    /// A connection with many requests at once serves some of them a turn.
-    @Test func pipelinedRequestsTakeTurns() throws {
-        var limits = HTTPLimits()
-        limits.requestsPerTurn = 4
-        try bench(limits: limits) { (bench) throws in
-            let many = (0..<10).map { _ in post("/echo", "{}") }.joined()
-            func answers(_ text: String) -> Int { text.matches(of: /HTTP\/1.1 200/).count }
-            #expect(answers(try bench.send(many)) == 4)
-            for expected in [4, 2, 0] {
-                bench.channel.embeddedEventLoop.advanceTime(by: .microseconds(50))
-                #expect(answers(try bench.received()) == expected)
-            }
-            // What comes while it waits for its turn waits too.
-            #expect(answers(try bench.send(many) + bench.send(many)) == 4)
-            bench.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
-            #expect(answers(try bench.received()) == 16 && bench.isOpen)
-        }
-    }
-
-    @Test func aConnectionThatEndsBeforeItsTurnIsForgotten() throws {
-        var limits = HTTPLimits()
-        limits.requestsPerTurn = 1
-        try bench(limits: limits) { (bench) throws in
-            try bench.send(get("/hello") + get("/hello"))
-            bench.channel.pipeline.fireChannelInactive()
-            bench.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
-            #expect(try bench.received() == "")
-        }
-    }
-
-    @Test func tooManyPipelinedRequestsEndTheConnection() throws {
-        var limits = HTTPLimits()
-        limits.partsWaiting = 4
-        try bench(limits: limits) { (bench) throws in
-            var many = get("/slow")
-            for _ in 0..<10 { many += get("/hello") }
-            try bench.send(many)
-            bench.slow.answer("first")
-            #expect(try bench.received().contains("connection: close"))
-            #expect(!bench.isOpen)
         }
     }
 

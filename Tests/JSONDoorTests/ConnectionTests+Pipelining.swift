@@ -1,0 +1,64 @@
+// Several requests at once on one connection: answered in their order, in turns, and bounded.
+
+import JSONDoor
+import NIOCore
+import NIOEmbedded
+import Testing
+
+extension ConnectionTests {
+    @Test func pipelinedRequestsAreAnsweredInOrder() throws {
+        try bench { (bench) throws in
+            let answers = try bench.send(get("/slow") + get("/hello") + post("/echo", "{}"))
+            #expect(answers == "")
+            bench.slow.answer("first")
+            let all = try bench.received()
+            let first = try #require(all.firstRange(of: "first"))
+            let second = try #require(all.firstRange(of: "hello"))
+            #expect(first.upperBound < second.lowerBound && all.hasSuffix("{}"))
+            #expect(bench.isOpen)
+        }
+    }
+
+    /// A connection with many requests at once serves some of them a turn.
+    @Test func pipelinedRequestsTakeTurns() throws {
+        var limits = HTTPLimits()
+        limits.requestsPerTurn = 4
+        try bench(limits: limits) { (bench) throws in
+            let many = (0..<10).map { _ in post("/echo", "{}") }.joined()
+            func answers(_ text: String) -> Int { text.matches(of: /HTTP\/1.1 200/).count }
+            #expect(answers(try bench.send(many)) == 4)
+            for expected in [4, 2, 0] {
+                bench.channel.embeddedEventLoop.advanceTime(by: .microseconds(50))
+                #expect(answers(try bench.received()) == expected)
+            }
+            // What comes while it waits for its turn waits too.
+            #expect(answers(try bench.send(many) + bench.send(many)) == 4)
+            bench.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
+            #expect(answers(try bench.received()) == 16 && bench.isOpen)
+        }
+    }
+
+    @Test func aConnectionThatEndsBeforeItsTurnIsForgotten() throws {
+        var limits = HTTPLimits()
+        limits.requestsPerTurn = 1
+        try bench(limits: limits) { (bench) throws in
+            try bench.send(get("/hello") + get("/hello"))
+            bench.channel.pipeline.fireChannelInactive()
+            bench.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
+            #expect(try bench.received() == "")
+        }
+    }
+
+    @Test func tooManyPipelinedRequestsEndTheConnection() throws {
+        var limits = HTTPLimits()
+        limits.partsWaiting = 4
+        try bench(limits: limits) { (bench) throws in
+            var many = get("/slow")
+            for _ in 0..<10 { many += get("/hello") }
+            try bench.send(many)
+            bench.slow.answer("first")
+            #expect(try bench.received().contains("connection: close"))
+            #expect(!bench.isOpen)
+        }
+    }
+}
