@@ -14,6 +14,7 @@ import Outside
 import ServiceLifecycle
 import Shards
 import TLS
+import UnixSignals
 import Workshop
 
 /// A gateway with its settings. What can fail at start fails in ``open(_:logger:)``; ``run()`` serves until a signal or
@@ -34,12 +35,14 @@ package final class House: Sendable {
     private let audit: AuditTrail
     private let logs: CallLogs
     private let state: StateDesk
+    private let signals: UnixSignalsSequence
 
     private init(
         rooms: Rooms, certificates: Certificates, listener: Listener, adminPort: AdminPort,
         lock: consuming FileLock, reloader: Reloader, audit: AuditTrail, logs: CallLogs,
-        state: StateDesk, logger: Logger
+        state: StateDesk, signals: UnixSignalsSequence, logger: Logger
     ) {
+        self.signals = signals
         self.state = state
         self.logs = logs
         self.reloader = reloader
@@ -111,7 +114,7 @@ package final class House: Sendable {
             return House(
                 rooms: rooms, certificates: certificates, listener: listener, adminPort: adminPort,
                 lock: lock, reloader: reloader, audit: audit, logs: logs, state: state,
-                logger: logger)
+                signals: await SignalWatch.listen(), logger: logger)
         } catch {
             await rooms.close(logger: logger)
             throw error
@@ -147,7 +150,7 @@ package final class House: Sendable {
                 ],
                 logger: Logger(label: "sluice.services") { _ in SwiftLogNoOpLogHandler() }))
         let watch = SignalWatch(
-            logger: logger, shutDown: { await group.triggerGracefulShutdown() },
+            signals: signals, logger: logger, shutDown: { await group.triggerGracefulShutdown() },
             reload: { [reloader] in
                 reloader.reload(asked: AuditEvent(act: "config.reload", outcome: .done))
             },

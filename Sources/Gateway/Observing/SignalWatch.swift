@@ -13,6 +13,7 @@ import UnixSignals
 /// Turns signals into the end of the service group. Not one of its services: it has to hear a second signal while they
 /// shut down.
 struct SignalWatch {
+    let signals: UnixSignalsSequence
     let logger: Logger
     let shutDown: @Sendable () async -> Void
     let reload: @Sendable () -> Void
@@ -20,9 +21,13 @@ struct SignalWatch {
     /// The last thing before the process ends at once.
     let leave: @Sendable () -> Void
 
+    /// From here on signals wait to be heard: nobody who was told that the gateway is ready ends it by asking it for something.
+    static func listen() async -> UnixSignalsSequence {
+        await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr1)
+    }
+
     func run() async throws {
         var received = 0
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr1)
         for await signal in signals {
             if signal == .sighup {
                 reload()
