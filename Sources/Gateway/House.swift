@@ -259,12 +259,12 @@ struct Rooms: Sendable {
             observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
         // One line a part; those that are off are not there.
-        let observers: [(any CallObserver)?] = [traces, metrics?.calls]
+        let observers: [(any CallObserver)?] = [traces]
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: logs.observers + observers.compactMap(\.self), tracer: traces?.tracer,
-            group: group)
+            observers: logs.observers + observers.compactMap(\.self), metrics: metrics?.calls,
+            tracer: traces?.tracer, group: group)
         metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(

@@ -35,10 +35,15 @@ struct WeakVisit {
 }
 
 final class LoopPlace {
+    /// Nil when nothing is counted.
+    let tally: CallTally?
     let desk: LoopDesk
     var visits = SlotTable<WeakVisit>()
 
-    init(desk: LoopDesk) { self.desk = desk }
+    init(desk: LoopDesk, tally: CallTally?) {
+        self.desk = desk
+        self.tally = tally
+    }
 }
 
 @available(*, unavailable) extension LoopPlace: Sendable {}

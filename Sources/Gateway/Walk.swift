@@ -34,7 +34,8 @@ package final class Walk: FrontDesk {
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
         readiness: Readiness, repository: RepositoryWatch, reloader: Reloader, audit: any AuditLog,
-        observers: [any CallObserver] = [], tracer: Tracer? = nil, group: any EventLoopGroup
+        observers: [any CallObserver] = [], metrics: CallMetrics? = nil, tracer: Tracer? = nil,
+        group: any EventLoopGroup
     ) async throws {
         self.observers = observers
         self.tracer = tracer
@@ -49,7 +50,9 @@ package final class Walk: FrontDesk {
         var places: [ObjectIdentifier: NIOLoopBound<LoopPlace>] = [:]
         for loop in group.makeIterator() {
             places[ObjectIdentifier(loop)] = try await loop.submit {
-                NIOLoopBound(LoopPlace(desk: fleet.desk(on: loop)), eventLoop: loop)
+                NIOLoopBound(
+                    LoopPlace(desk: fleet.desk(on: loop), tally: metrics.map { CallTally($0) }),
+                    eventLoop: loop)
             }.get()
         }
         self.places = places
@@ -413,7 +416,8 @@ final class Journey: CallHandle, RunDelegate {
     }
 
     private func tellObservers(_ result: Result<Answer, CallFailure>) {
-        guard walk.observers.contains(where: \.wantsCalls) else { return }
+        let tally = visit.place.tally
+        guard tally != nil || walk.observers.contains(where: \.wantsCalls) else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
         var record = CallRecord(
@@ -426,7 +430,8 @@ final class Journey: CallHandle, RunDelegate {
             record.marks = traced.marks
             if let exported = record.span, call.door == .http { exchange.trace(as: exported) }
         }
-        for observer in walk.observers { observer.answered(record) }
+        tally?.answered(record)
+        for observer in walk.observers where observer.wantsCalls { observer.answered(record) }
     }
 }
 

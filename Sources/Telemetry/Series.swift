@@ -75,6 +75,12 @@ package final class HistogramSeries: Sendable {
         total.wrappingAdd(value, ordering: .relaxed)
     }
 
+    func add(_ count: UInt64, to bucket: Int) {
+        counts[bucket].wrappingAdd(count, ordering: .relaxed)
+    }
+
+    func add(sum: UInt64) { total.wrappingAdd(sum, ordering: .relaxed) }
+
     /// The same, of a call that is traced. When another thread writes or reads exemplars at this moment, this one is left out.
     package func observe(_ value: UInt64, _ exemplar: Exemplar) {
         observe(value)

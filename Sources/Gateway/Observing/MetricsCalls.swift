@@ -1,4 +1,4 @@
-// Counts every call at the walk's one exit: a look-up of the model's handles, then a few atomic additions.
+// The series of calls, which every loop's tally is brought to (CallTally.swift).
 
 package import Contract
 import Foundation
@@ -20,10 +20,6 @@ private final class ModelCalls: Sendable {
     }
 
     private let ways = Mutex<[Way: CounterSeries]>([:])
-    /// Inference that went well, by door: found without a lock.
-    private let usual = InlineArray<2, AtomicLazyReference<CounterSeries>> { _ in
-        AtomicLazyReference()
-    }
     private let make: @Sendable (Door, Contract.Method, StatusCode) -> CounterSeries
 
     init(_ families: CallFamilies, _ model: String, _ version: String) {
@@ -41,14 +37,10 @@ private final class ModelCalls: Sendable {
         }
     }
 
-    func calls(_ call: CallRecord) -> CounterSeries {
-        guard call.code == .ok, call.method == .infer else { return calls(of: call) }
-        let place = call.door == .binary ? 0 : 1
-        return usual[place].load() ?? usual[place].storeIfNil(calls(of: call))
-    }
-
-    private func calls(of call: CallRecord) -> CounterSeries {
-        let way = Way(door: call.door, method: call.method, code: call.code)
+    func calls(
+        _ door: Door, _ method: Contract.Method, _ code: StatusCode
+    ) -> CounterSeries {
+        let way = Way(door: door, method: method, code: code)
         return ways.withLock { ways in
             if let known = ways[way] { return known }
             let new = make(way.door, way.method, way.code)
@@ -85,7 +77,7 @@ private struct CallFamilies: Sendable {
 }
 
 /// One for the gateway. Any thread.
-package final class CallMetrics: CallObserver {
+package final class CallMetrics: Sendable {
     private struct Key: Hashable {
         var model: String
         var version: String
@@ -121,8 +113,8 @@ package final class CallMetrics: CallObserver {
     }
 
     package func answered(_ call: CallRecord) {
-        let model = handles(of: call)
-        model.calls(call).add()
+        let model = handles(of: call.model, call.version)
+        model.calls(call.door, call.method, call.code).add()
         let timing = call.timing
         let exemplar = call.span.map(CallMetrics.exemplar)
         CallMetrics.observe(call.total, in: model.total, exemplar)
@@ -138,7 +130,24 @@ package final class CallMetrics: CallObserver {
             model.cpu.add(timing.cpu.count)
             model.bytesOut.add(UInt64(call.bytesOut))
         }
-        if !call.plan.isEmpty { count(call.plan, call.code) }
+        if !call.plan.isEmpty { add(PlanTally(plan: call.plan, code: call.code, count: 1)) }
+    }
+
+    // What a loop has counted.
+
+    func add(auth counts: HistogramCounts) { auth.add(counts) }
+
+    func add(_ tally: ModelTally) {
+        let model = handles(of: tally.model, tally.version)
+        for way in tally.ways { model.calls(way.door, way.method, way.code).add(way.count) }
+        model.cold.add(tally.cold)
+        model.cpu.add(tally.cpu)
+        model.bytesIn.add(tally.bytesIn)
+        model.bytesOut.add(tally.bytesOut)
+        model.total.add(tally.total)
+        model.queue?.add(tally.queue)
+        model.load?.add(tally.load)
+        model.run?.add(tally.run)
     }
 
     private static func observe(
@@ -158,28 +167,28 @@ package final class CallMetrics: CallObserver {
             time: Date().timeIntervalSince1970)
     }
 
-    private func handles(of call: CallRecord) -> ModelCalls {
-        let key = Key(model: call.model, version: call.version)
+    private func handles(of model: String, _ version: String) -> ModelCalls {
+        let key = Key(model: model, version: version)
         return state.withLock { state in
             if let known = state.models[key] { return known }
             // The empty name is no model.
             guard state.models.count <= modelsMax else { return rest }
-            let new = ModelCalls(families, call.model, call.version)
+            let new = ModelCalls(families, model, version)
             state.models[key] = new
             return new
         }
     }
 
     /// Plans are those of the settings; the family's own bound holds for settings that change for ever.
-    private func count(_ plan: String, _ code: StatusCode) {
-        let key = Plan(name: plan, code: code)
+    func add(_ tally: PlanTally) {
+        let key = Plan(name: tally.plan, code: tally.code)
         let series = state.withLock { state in
             if let known = state.plans[key] { return known }
-            let new = plans.series(plan, code.name)
+            let new = plans.series(tally.plan, tally.code.name)
             if state.plans.count < MetricBook.seriesMax { state.plans[key] = new }
             return new
         }
-        series.add()
+        series.add(tally.count)
     }
 
     /// So many versions are told apart that those which have gone should make room.

@@ -1,5 +1,6 @@
 // What /metrics answers: the book of what is counted as it happens, and the rooms, asked when somebody looks.
 
+import NIOCore
 import Outside
 import Synchronization
 package import Telemetry
@@ -21,6 +22,7 @@ package final class MetricsDesk: Sendable {
     let gate: GateMetrics
     private let libraries: MetricBook?
     private let sources = Mutex<[any MetricSource]>([])
+    private let walk = Mutex<Walk?>(nil)
     private let pages = Atomic<Int>(0)
     /// Of the last page, for the next one's memory.
     private let bytes = Atomic<Int>(64 << 10)
@@ -36,6 +38,12 @@ package final class MetricsDesk: Sendable {
 
     /// While the house opens its rooms.
     func add(_ source: any MetricSource) { sources.withLock { $0.append(source) } }
+
+    /// Has every loop bring what it has counted; those that are too busy to do so within a second are not waited for.
+    func settle(on eventLoop: any EventLoop) -> EventLoopFuture<Void> {
+        guard let walk = walk.withLock({ $0 }) else { return eventLoop.makeSucceededVoidFuture() }
+        return walk.ask(on: eventLoop, patience: .seconds(1)) { $0.tally?.settle() }.map { _ in }
+    }
 
     /// A page; nil when enough of them are being written already. Blocks for as long as it takes: not for event loops.
     package func page(_ format: MetricPage.Format) -> [UInt8]? {
@@ -61,6 +69,7 @@ extension MetricsDesk {
 
     /// The rooms of the walk are asked from now on.
     func add(_ walk: Walk, fetcher: BucketFetcher?, traces: TraceExporter?) {
+        self.walk.withLock { $0 = walk }
         add(FleetSource(desk: self, registry: walk.registry, fleet: walk.fleet))
         add(GateSource(gatekeeper: walk.gatekeeper))
         add(StoreSource(fetcher: fetcher))

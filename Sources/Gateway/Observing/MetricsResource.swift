@@ -20,13 +20,15 @@ struct MetricsResource: HTTPResource {
         let format = MetricsResource.format(accept: request.field(.accept) ?? "")
         let loop = exchange.eventLoop
         let bound = NIOLoopBound(exchange, eventLoop: loop)
-        NIOThreadPool.singleton.submit { [desk] work in
-            let bytes = work == .active ? desk.page(format) : nil
-            let answer = bytes.map {
-                HTTPAnswer(
-                    status: .ok, contentType: format.contentType, body: ByteBuffer(bytes: $0))
+        desk.settle(on: loop).whenComplete { [desk] _ in
+            NIOThreadPool.singleton.submit { work in
+                let bytes = work == .active ? desk.page(format) : nil
+                let answer = bytes.map {
+                    HTTPAnswer(
+                        status: .ok, contentType: format.contentType, body: ByteBuffer(bytes: $0))
+                }
+                loop.execute { bound.value.finish(answer ?? MetricsResource.busy) }
             }
-            loop.execute { bound.value.finish(answer ?? MetricsResource.busy) }
         }
         return nil
     }
