@@ -82,6 +82,35 @@ private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus
         #expect(!lines.contains { $0.contains("such") })
     }
 
+    /// Two loops' tallies come to the same as counting at once, also when they hold more models than they keep apart.
+    @Test func talliesComeToTheSame() {
+        let (book, tallied) = (MetricBook(), MetricBook())
+        let (calls, brought) = (
+            CallMetrics(book, modelsMax: 5_000), CallMetrics(tallied, modelsMax: 5_000)
+        )
+        let tallies = [CallTally(brought), CallTally(brought)]
+        for number in 0..<6_000 {
+            var call = record(
+                number % 3 == 0 ? "model-\(number % 1_500)" : "iris",
+                failure: number % 7 == 0
+                    ? CallFailure(.notFound, .modelNotFound, "no") : nil,
+                plan: "plan-\(number % 90)", cold: number % 5 == 0)
+            if number % 11 == 0 { call.timing.admission = .microseconds(UInt64(number)) }
+            if number % 100 == 0 {
+                call.span = TraceContext([UInt8](repeating: 1, count: 25))
+            }
+            calls.answered(call)
+            tallies[number % 2].answered(call)
+            if number == 3_000 { tallies[0].settle() }
+        }
+        for tally in tallies { tally.settle() }
+        #expect(Set(lines(tallied)) == Set(lines(book)))
+        // Brought once.
+        for tally in tallies { tally.settle() }
+        #expect(Set(lines(tallied)) == Set(lines(book)))
+        #expect(lines(book).count > 5_000)
+    }
+
     /// Names that callers invent make no series: neither clients nor models they only asked for.
     @Test func aHundredThousandClientsAreNoSeries() {
         let book = MetricBook()
