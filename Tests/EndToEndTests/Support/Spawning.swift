@@ -7,7 +7,16 @@ import Synchronization
 enum Spawning {
     private static let turn = Mutex(())
 
+    /// The files that the process writes to are its own from here on. A `Process` keeps them open here for ever, and with some
+    /// 1,360 descriptors Foundation reads beyond its list of them when it starts the next one.
     static func start(_ process: Process) throws {
+        defer {
+            for output in [process.standardOutput, process.standardError] {
+                if let file = output as? FileHandle, file !== FileHandle.nullDevice {
+                    try? file.close()
+                }
+            }
+        }
         try turn.withLock { _ in try process.run() }
     }
 }
