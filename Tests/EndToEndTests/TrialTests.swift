@@ -61,7 +61,7 @@ import Testing
             try Self.place("bomb", as: "bomb", in: models)
             try Self.place("linear", as: "line", in: models)
             let environment = [
-                "SLUICE_MODELS_TRIAL_TIME": "20s", "SLUICE_MODELS_TRIAL_MEMORY": "512MiB",
+                "SLUICE_MODELS_TRIAL_TIME": "10s", "SLUICE_MODELS_TRIAL_MEMORY": "512MiB",
             ]
             try await withGateway(models: models.path, environment: environment) { gateway in
                 try await gateway.withClient { client in
