@@ -176,7 +176,9 @@ import Testing
                 try await gateway.stop()
                 // What was left went with the end.
                 let roots = try collector.spans().filter { $0.kind == 2 }
-                #expect(roots.count == 4, "\(roots.map(\.attributes))")
+                // A collector that is slow to answer may be sent the same spans again.
+                let own = Set(roots.map { $0.span })
+                #expect(own.count == 4, "\(roots.map { $0.attributes })")
                 let exported = collector.said.split(separator: "\n")
                     .filter { $0.hasPrefix("{\"name\"") }.joined()
                 #expect(!exported.contains("canary") && !exported.contains(token))
