@@ -24,6 +24,7 @@ package struct Check: Sendable {
             group.addTask { await found(in: surroundings) }
             group.addTask {
                 do {
+                    // The deadline of the look beside it.
                     try await Task.sleep(for: deadline)
                 } catch {
                     // The look was faster, and this is not looked at.

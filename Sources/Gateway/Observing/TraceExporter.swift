@@ -104,6 +104,7 @@ package final class TraceExporter: Service, CallObserver {
         }
     }
 
+    /// Calls that make no whole batch are exported after `traces.interval`.
     private func beat() async {
         do {
             while true {
@@ -151,6 +152,7 @@ package final class TraceExporter: Service, CallObserver {
                 queue.failed()
                 tellTrouble(outcome)
                 do {
+                    // Between two tries, as long as the plan or the collector's Retry-After says; the gateway's end cancels it.
                     try await Task.sleep(for: .nanoseconds(Int64(clamping: time.count)))
                 } catch {
                     return false
