@@ -23,7 +23,7 @@ package final class Gatekeeper: Sendable {
     }
 
     private let limits: AdmissionLimits
-    private let key: [UInt8]
+    private let keyedHash: KeyedHash
     private let clock: @Sendable () -> Instant
     private let pause: @Sendable (Nanoseconds) async throws -> Void
     private let observer: (any GateObserver)?
@@ -60,7 +60,7 @@ package final class Gatekeeper: Sendable {
         let choice = try IssuerChoice(issuers)
         self.observer = observer
         self.limits = limits
-        self.key = key
+        keyedHash = KeyedHash(key: key)
         self.clock = clock
         self.pause = pause
         self.unknownModel = unknownModel
@@ -372,10 +372,7 @@ extension Gatekeeper {
 
     /// The same token of two issuers is two things.
     private func cacheKey(_ token: [UInt8], issuer: String) -> CacheKey {
-        var message = Array(issuer.utf8)
-        message.append(0)
-        message.append(contentsOf: token)
-        return CacheKey(digest: Cryptography.hmacSHA256(key: key, message: message))
+        CacheKey(keyedHash.code(label: issuer, message: token))
     }
 }
 

@@ -5,13 +5,10 @@
 package struct CacheKey: Hashable, Sendable {
     private let words: (UInt64, UInt64, UInt64, UInt64)
 
-    /// From 32 bytes; shorter input counts as padded with zeros.
-    package init(digest: [UInt8]) {
+    package init(_ digest: InlineArray<32, UInt8>) {
         func word(_ start: Int) -> UInt64 {
             var value: UInt64 = 0
-            for index in start..<start + 8 {
-                value = value << 8 | UInt64(index < digest.count ? digest[index] : 0)
-            }
+            for index in start..<start + 8 { value = value << 8 | UInt64(digest[index]) }
             return value
         }
         words = (word(0), word(8), word(16), word(24))

@@ -286,6 +286,16 @@ static inline int COpenSSL_ticket_keys(
            && EVP_MAC_CTX_set_params(mac, parameters) == 1;
 }
 
+// HMAC-SHA-256 under a key, also one of no bytes: a NULL key would mean "the key of before".
+static inline int COpenSSL_hmac_sha256_init(EVP_MAC_CTX *mac, const unsigned char *key, size_t count) {
+    static const unsigned char none[1] = {0};
+    char digest[] = "SHA256";
+    OSSL_PARAM parameters[2];
+    parameters[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
+    parameters[1] = OSSL_PARAM_construct_end();
+    return EVP_MAC_init(mac, key == NULL ? none : key, count, parameters);
+}
+
 // ---- Certificates ----
 
 static inline EVP_PKEY *COpenSSL_make_p256_key(void) { return EVP_EC_gen("P-256"); }

@@ -200,7 +200,10 @@ extension TLSServerContext {
         {
             return SSL_TICKET_RETURN_IGNORE_RENEW
         }
-        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+        // A client of TLS 1.3 uses a ticket once (RFC 8446 appendix C.4): it gets the next one on the connection it resumed.
+        let isOld = unsafe SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION
+        return isOld && status == SSL_TICKET_SUCCESS
+            ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
     case SSL_TICKET_EMPTY, SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW
     default: return SSL_TICKET_RETURN_ABORT
     }

@@ -100,3 +100,8 @@ final class Box<Value: Sendable>: Sendable {
     var value: Value? { held.withLock { $0 } }
     func put(_ value: Value) { held.withLock { $0 = value } }
 }
+
+extension CacheKey {
+    /// - Parameter digest: 32 bytes.
+    init(digest: [UInt8]) { self.init(InlineArray { digest[$0] }) }
+}

@@ -62,6 +62,39 @@ import Testing
                 == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
     }
 
+    @Test(arguments: [0, 1, 32, 64, 65, 131])
+    func `a key that stays gives the same codes`(keyLength: Int) {
+        let key = Cryptography.randomBytes(keyLength)
+        let hash = KeyedHash(key: key)
+        for (label, message) in [
+            ("", ""), ("main", "token"), ("main", ""), ("", "token"), ("main", "token"),
+        ] {
+            let code = hash.code(label: label, message: Array(message.utf8))
+            #expect(
+                code.indices.map { code[$0] }
+                    == Cryptography.hmacSHA256(
+                        key: key, message: Array("\(label)\0\(message)".utf8)))
+        }
+    }
+
+    @Test func `a key that stays is used by many threads at once`() async {
+        let key = Cryptography.randomBytes(32)
+        let hash = KeyedHash(key: key)
+        await withTaskGroup { group in
+            for number in 0..<8 {
+                group.addTask {
+                    let message = Array("token \(number)".utf8)
+                    let right = Cryptography.hmacSHA256(
+                        key: key, message: Array("main\0".utf8) + message)
+                    for _ in 0..<2_000 {
+                        let code = hash.code(label: "main", message: message)
+                        #expect(code.indices.allSatisfy { code[$0] == right[$0] })
+                    }
+                }
+            }
+        }
+    }
+
     /// RFC 4648 section 10, without padding.
     @Test(arguments: [
         ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"),
