@@ -88,14 +88,3 @@ package struct CallMarks: Sendable, Equatable {
         self.begun = begun
     }
 }
-
-/// Told of every call that has been answered. Called on the call's event loop: it counts or hands on, and never waits.
-package protocol CallObserver: Sendable {
-    /// False while its setting is off: when nobody wants calls, no record is made.
-    var wantsCalls: Bool { get }
-    func answered(_ call: CallRecord)
-}
-
-extension CallObserver {
-    package var wantsCalls: Bool { true }
-}

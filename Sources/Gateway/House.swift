@@ -71,7 +71,8 @@ package final class House: Sendable {
         reloader.addLast { new in
             try await NIOThreadPool.singleton.runIfActive { try certificates.reload(new.tls) }
         }
-        let logs = try CallLogs(settings, reloader: reloader, logger: logger)
+        let logs = try CallLogs(
+            settings, loops: System.coreCount, reloader: reloader, logger: logger)
         let limits = Latest(settings.limits)
         let handshakes = Handshakes(limits: settings.limits)
         reloader.add(
@@ -258,13 +259,10 @@ struct Rooms: Sendable {
             limits: admission, key: Cryptography.randomBytes(32), plans: plans,
             observer: GateLog(logger: logger).counted(by: metrics), unknownModel: registry.unknown)
         let readiness = Readiness()
-        // One line a part; those that are off are not there.
-        let observers: [(any CallObserver)?] = [traces]
         let walk = try await Walk(
             gatekeeper: gatekeeper, registry: registry, versions: versions, fleet: fleet,
             readiness: readiness, repository: repository, reloader: reloader, audit: audit,
-            observers: logs.observers + observers.compactMap(\.self), metrics: metrics?.calls,
-            tracer: traces?.tracer, group: group)
+            logs: logs, metrics: metrics?.calls, traces: traces, group: group)
         metrics?.add(walk, fetcher: source.fetcher, traces: traces)
         reloader.add(issuers.reload(gatekeeper, group: group, logger: logger))
         reloader.add(

@@ -37,11 +37,13 @@ struct WeakVisit {
 final class LoopPlace {
     /// Nil when nothing is counted.
     let tally: CallTally?
+    let observers: CallObservers
     let desk: LoopDesk
     var visits = SlotTable<WeakVisit>()
 
-    init(desk: LoopDesk, tally: CallTally?) {
+    init(desk: LoopDesk, tally: CallTally?, observers: CallObservers) {
         self.desk = desk
+        self.observers = observers
         self.tally = tally
     }
 }

@@ -22,8 +22,6 @@ package final class Walk: FrontDesk {
     let repository: RepositoryWatch
     let reloader: Reloader
     let audit: any AuditLog
-    /// Told of every call that has been answered.
-    let observers: [any CallObserver]
     /// Nil when there are no traces.
     let tracer: Tracer?
     /// What each event loop has of its own, by the loop's identity.
@@ -34,11 +32,10 @@ package final class Walk: FrontDesk {
     init(
         gatekeeper: Gatekeeper, registry: Registry, versions: Versions, fleet: Fleet,
         readiness: Readiness, repository: RepositoryWatch, reloader: Reloader, audit: any AuditLog,
-        observers: [any CallObserver] = [], metrics: CallMetrics? = nil, tracer: Tracer? = nil,
+        logs: CallLogs, metrics: CallMetrics? = nil, traces: TraceExporter? = nil,
         group: any EventLoopGroup
     ) async throws {
-        self.observers = observers
-        self.tracer = tracer
+        tracer = traces?.tracer
         self.reloader = reloader
         self.audit = audit
         self.gatekeeper = gatekeeper
@@ -48,10 +45,13 @@ package final class Walk: FrontDesk {
         self.readiness = readiness
         self.repository = repository
         var places: [ObjectIdentifier: NIOLoopBound<LoopPlace>] = [:]
-        for loop in group.makeIterator() {
+        for (number, loop) in group.makeIterator().enumerated() {
+            let observers = CallObservers(logs: logs, traces: traces, loop: number)
             places[ObjectIdentifier(loop)] = try await loop.submit {
                 NIOLoopBound(
-                    LoopPlace(desk: fleet.desk(on: loop), tally: metrics.map { CallTally($0) }),
+                    LoopPlace(
+                        desk: fleet.desk(on: loop), tally: metrics.map { CallTally($0) },
+                        observers: observers),
                     eventLoop: loop)
             }.get()
         }
@@ -416,8 +416,8 @@ final class Journey: CallHandle, RunDelegate {
     }
 
     private func tellObservers(_ result: Result<Answer, CallFailure>) {
-        let tally = visit.place.tally
-        guard tally != nil || walk.observers.contains(where: \.wantsCalls) else { return }
+        let (tally, observers) = (visit.place.tally, visit.place.observers)
+        guard tally != nil || observers.wantsCalls else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
         var record = CallRecord(
@@ -431,7 +431,7 @@ final class Journey: CallHandle, RunDelegate {
             if let exported = record.span, call.door == .http { exchange.trace(as: exported) }
         }
         tally?.answered(record)
-        for observer in walk.observers where observer.wantsCalls { observer.answered(record) }
+        observers.answered(record)
     }
 }
 

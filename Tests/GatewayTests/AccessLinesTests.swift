@@ -38,9 +38,15 @@ private func call(
         answered: arrived + total)
 }
 
-private func line(_ format: AccessLines.Format, _ entry: AccessEntry) -> String {
+private func line(_ format: AccessLines.Format, _ call: CallRecord) -> String {
     var lines = AccessLines(format, wall: wall, now: now)
-    lines.add(entry)
+    lines.add(call)
+    return String(decoding: lines.bytes, as: UTF8.self)
+}
+
+private func line(_ format: AccessLines.Format, _ request: HTTPRecord) -> String {
+    var lines = AccessLines(format, wall: wall, now: now)
+    lines.add(request)
     return String(decoding: lines.bytes, as: UTF8.self)
 }
 
@@ -68,7 +74,7 @@ private let trace = TraceContext(
         timing.cold = true
         timing.batch = 4
         #expect(
-            line(.json, .of(call(trace: trace, timing: timing, total: .milliseconds(31)))) == """
+            line(.json, call(trace: trace, timing: timing, total: .milliseconds(31))) == """
                 {"time":"2026-11-23T06:14:59.750Z","kind":"call","door":"binary","method":"infer",\
                 "model":"iris","version":"1","code":"OK","issuer":"local","client":"app","plan":"gold",\
                 "peer":"127.0.0.1","connection":"k3-1","trace":"4bf92f3577b34da6a3ce929d0e0e4736",\
@@ -78,14 +84,71 @@ private let trace = TraceContext(
                 """)
     }
 
+    /// What a line has in common with the one before is kept as bytes: whatever changes has to show.
+    @Test func consecutiveCallsKeepNothingOfEachOther() throws {
+        var timing = Timing()
+        timing.cold = true
+        let failure = CallFailure(.unavailable, .modelLoading, "later")
+        let calls = [
+            call(), call(), call(model: "digits", asked: ("digits", "")), call(version: "2"),
+            call(version: "2", asked: ("iris", "latest")), call(client: "other"),
+            call(failure: failure), call(failure: CallFailure(.unavailable, .queueFull, "later")),
+            call(trace: trace, timing: timing), call(),
+            call(model: "", version: "", asked: (String(repeating: "x", count: 999), "")),
+            call(model: "", version: "", asked: ("y", "")), call(),
+        ]
+        for format in [AccessLines.Format.json, .common] {
+            var lines = AccessLines(format, wall: wall, now: now)
+            for call in calls { lines.add(call) }
+            let (bytes, count) = lines.take()
+            #expect(count == calls.count)
+            #expect(
+                String(decoding: bytes, as: UTF8.self)
+                    == calls.map { line(format, $0) }.joined())
+            #expect(lines.bytes.isEmpty && lines.count == 0)
+        }
+        // The door, the method, the plan, the issuer and the address have no other way to change here.
+        for change in [
+            { (call: inout CallRecord) in call.door = .http },
+            { $0.method = .metadata }, { $0.plan = "bronze" }, { $0.issuer = "main" },
+            { $0.address = "::1" },
+        ] {
+            var changed = call()
+            change(&changed)
+            var lines = AccessLines(.json, wall: wall, now: now)
+            lines.add(call())
+            lines.add(changed)
+            #expect(
+                String(decoding: lines.bytes, as: UTF8.self)
+                    == line(.json, call()) + line(.json, changed))
+        }
+    }
+
+    @Test func aLineShowsTheSecondOfItsCallAlsoWhenTheClockWasSet() throws {
+        var clock = LineClock(wall: wall, now: now)
+        func shown(_ moment: Instant) -> String {
+            let milliseconds = clock.turn(to: moment)
+            return String(decoding: clock.second, as: UTF8.self) + "\(milliseconds)"
+        }
+        #expect(shown(now) == "2026-11-23T06:15:00.250")
+        #expect(shown(now + .milliseconds(750)) == "2026-11-23T06:15:01.0")
+        #expect(
+            shown(Instant(nanoseconds: now.nanoseconds - 250_000_000)) == "2026-11-23T06:15:00.0")
+        #expect(
+            shown(Instant(nanoseconds: now.nanoseconds - 251_000_000)) == "2026-11-23T06:14:59.999")
+        // An hour back.
+        clock.set(wall: wall - 3_600_000_000_000, now: now)
+        #expect(shown(now) == "2026-11-23T05:15:00.250")
+        #expect(String(decoding: clock.common, as: UTF8.self) == "23/Nov/2026:05:15:00 +0000")
+    }
+
     @Test func aRefusedCallAsJSON() throws {
         let refused = try object(
             line(
                 .json,
-                .of(
-                    call(
-                        model: "", version: "", asked: ("nobody", "latest"),
-                        failure: CallFailure(.notFound, .modelNotFound, "no such model")))))
+                call(
+                    model: "", version: "", asked: ("nobody", "latest"),
+                    failure: CallFailure(.notFound, .modelNotFound, "no such model"))))
         #expect(refused["code"] as? String == "NOT_FOUND")
         #expect(refused["reason"] as? String == "MODEL_NOT_FOUND")
         #expect(refused["asked_model"] as? String == "nobody")
@@ -96,7 +159,7 @@ private let trace = TraceContext(
 
     @Test func aCallInTheCommonFormat() {
         #expect(
-            line(.common, .of(call(trace: trace))) == """
+            line(.common, call(trace: trace)) == """
                 127.0.0.1 - app [23/Nov/2026:06:14:59 +0000] "infer /iris/1 sluice/1" 200 48 "-" "-" \
                 time=2026-11-23T06:14:59.750Z kind=call door=binary code=OK reason=- issuer=local plan=gold \
                 connection=k3-1 trace=4bf92f3577b34da6a3ce929d0e0e4736 bytes_in=120 auth_us=0 queue_us=0 \
@@ -114,7 +177,7 @@ private let trace = TraceContext(
         request.request = "k3-2-7"
         request.total = .microseconds(35)
         #expect(
-            line(.json, .request(request)) == """
+            line(.json, request) == """
                 {"time":"2026-11-23T06:15:00.250Z","kind":"request","door":"http","method":"POST",\
                 "route":"/v2/models/{model}/infer","status":401,"code":"UNAUTHENTICATED",\
                 "reason":"TOKEN_MISSING","peer":"::1","connection":"k3-2","request":"k3-2-7",\
@@ -122,7 +185,7 @@ private let trace = TraceContext(
 
                 """)
         #expect(
-            line(.common, .request(request)) == """
+            line(.common, request) == """
                 ::1 - - [23/Nov/2026:06:15:00 +0000] "POST /v2/models/{model}/infer HTTP/1.1" 401 91 "-" "-" \
                 time=2026-11-23T06:15:00.250Z kind=request door=http code=UNAUTHENTICATED \
                 reason=TOKEN_MISSING connection=k3-2 request=k3-2-7 bytes_in=0 total_us=35
@@ -135,22 +198,22 @@ private let trace = TraceContext(
         let evil = "a\"b\\c\n{\"d\":1}\r\u{1B}[31m\u{0} [x]é"
         for format in [AccessLines.Format.json, .common] {
             let written = line(
-                format, .of(call(model: "", version: "", asked: (evil, evil), client: evil)))
+                format, call(model: "", version: "", asked: (evil, evil), client: evil))
             #expect(written.hasSuffix("\n") && written.dropLast().utf8.allSatisfy { $0 >= 0x20 })
         }
         let json = try object(
             line(
-                .json, .of(call(model: "", version: "", asked: (evil, evil), client: evil))))
+                .json, call(model: "", version: "", asked: (evil, evil), client: evil)))
         #expect(json["client"] as? String == evil)
         #expect(json["asked_model"] as? String == evil && json["asked_version"] as? String == evil)
-        let common = line(.common, .of(call(client: evil)))
+        let common = line(.common, call(client: evil))
         #expect(
             common.contains(
                 #"- a\x22b\x5cc\x0a{\x22d\x22:1}\x0d\x1b\x5b31m\x00\x20\x5bx\x5dé [23/Nov"#))
 
         let long = String(repeating: "é", count: 10_000)
         let cut = try object(
-            line(.json, .of(call(model: "", version: "", asked: (long, ""), client: long))))
+            line(.json, call(model: "", version: "", asked: (long, ""), client: long)))
         #expect(cut["client"] as? String == String(repeating: "é", count: 128))
         #expect((cut["asked_model"] as? String)?.utf8.count == 256)
     }

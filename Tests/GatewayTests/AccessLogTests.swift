@@ -96,6 +96,40 @@ import Testing
         }
     }
 
+    /// What waits when the settings change is written where, and as, it was meant.
+    @Test func aPageIsEmptiedBeforeItChangesItsFormat() {
+        let page = AccessPage()
+        let none = page.add(request(0))
+        #expect(none == .none && page.waiting == 0)
+        let nothing = page.adopt(.json, countMax: 2)
+        #expect(nothing.pieces.isEmpty && nothing.dropped == 1)
+        let places = (1...3).map { page.add(request($0)) }
+        #expect(places == [.first, .behind, .none])
+        let contents = page.adopt(.common, countMax: 2)
+        #expect(contents.dropped == 1 && contents.pieces.map(\.count) == [2])
+        #expect(contents.pieces.first?.bytes.first == UInt8(ascii: "{"))
+        let place = page.add(request(4))
+        #expect(place == .first)
+        #expect(page.take().pieces.first?.bytes.starts(with: "127.0.0.1 - ".utf8) == true)
+    }
+
+    /// Much waits in pieces that end with a line.
+    @Test func aPageHasPiecesOfWholeLines() {
+        let page = AccessPage()
+        _ = page.adopt(.json, countMax: 10_000)
+        for number in 0..<10_000 { _ = page.add(request(number)) }
+        #expect(page.waiting == 10_000)
+        let contents = page.take()
+        #expect(page.waiting == 0 && contents.pieces.count > 5)
+        #expect(contents.pieces.reduce(0) { $0 + $1.count } == 10_000)
+        for piece in contents.pieces {
+            #expect(
+                piece.bytes.first == UInt8(ascii: "{") && piece.bytes.last == UInt8(ascii: "\n"))
+            #expect(
+                LineRest.count(piece.bytes[...]) == piece.count && piece.bytes.count < 104 << 10)
+        }
+    }
+
     @Test func theRestIsSampledAndErrorsAreNot() async throws {
         try await withFolder { folder in
             let path = folder + "/access.log"

@@ -1,35 +1,10 @@
 // The access log's lines, as bytes: JSON, or the combined format of web servers with our own fields behind it. Untrusted text is
-// escaped and cut; docs/operating.md lists the fields.
+// escaped and cut; docs/operating.md lists the fields. Made on event loops, some 100,000 a second.
 
 package import Contract
-import Foundation
 package import JSONDoor
 import NIOHTTP1
 import OpenInference
-
-/// What a line is about.
-package enum AccessEntry: Sendable {
-    case call(CallRecord)
-    /// A request over HTTP that was no call.
-    case request(HTTPRecord)
-
-    /// Bytes of a text that a line holds at most.
-    package static let textBytesMax = 256
-
-    /// The call, with no more of what its caller wrote than a line holds: it may have to wait.
-    package static func of(_ call: CallRecord) -> AccessEntry { .call(cut(call)) }
-
-    static func cut(_ call: CallRecord) -> CallRecord {
-        var call = call
-        call.asked = (cut(call.asked.model), cut(call.asked.version))
-        return call
-    }
-
-    static func cut(_ text: String) -> String {
-        text.utf8.count <= textBytesMax
-            ? text : String(decoding: text.utf8.prefix(textBytesMax), as: UTF8.self)
-    }
-}
 
 /// Which lines are written: every error, every cold call, and of the rest one in so many.
 package struct AccessSampling: Sendable, Equatable {
@@ -51,39 +26,59 @@ package struct AccessSampling: Sendable, Equatable {
     }
 }
 
-/// Lines being put together. Used on the log's own thread.
+/// Lines being put together, of one event loop: consecutive calls are alike, and what they have in common is kept as bytes.
 package struct AccessLines: Sendable {
     package typealias Format = AccessLogSettings.Format
 
+    /// Bytes of a text that a line holds at most.
+    package static let textBytesMax = 256
+
     package private(set) var bytes: [UInt8] = []
     package private(set) var count = 0
-    private let format: Format
-    /// The same moment on the wall, in nanoseconds since 1970, and on the monotonic clock.
-    private let wall: UInt64
-    private let now: Instant
-    private var second = UInt64.max
-    private var secondText = ""
-    private var commonText = ""
+    package let format: Format
+    private var clock: LineClock
+    private var familiar = Familiar()
 
+    /// - Parameters:
+    ///   - wall: nanoseconds since 1970, at the same moment as `now`.
     package init(_ format: Format, wall: UInt64, now: Instant) {
         self.format = format
-        self.wall = wall
-        self.now = now
-        bytes.reserveCapacity(1 << 16)
+        clock = LineClock(wall: wall, now: now)
     }
 
-    package mutating func clear() {
-        bytes.removeAll(keepingCapacity: true)
-        count = 0
+    package init(_ format: Format) {
+        self.init(format, wall: LineClock.wall(), now: .now())
     }
 
-    package mutating func add(_ entry: AccessEntry) {
-        switch (entry, format) {
-        case (.call(let call), .json): addJSON(call)
-        case (.request(let request), .json): addJSON(request)
-        case (.call(let call), .common): addCommon(call)
-        case (.request(let request), .common): addCommon(request)
+    /// The lines so far; a new piece begins, and the clocks are compared again.
+    package mutating func take() -> (bytes: [UInt8], count: Int) {
+        defer {
+            bytes = []
+            count = 0
+            clock.set(wall: LineClock.wall(), now: .now())
         }
+        return (bytes, count)
+    }
+
+    package mutating func reserve(_ byteCount: Int) { bytes.reserveCapacity(byteCount) }
+
+    package mutating func add(_ call: CallRecord) {
+        switch format {
+        case .json: addJSON(call)
+        case .common: addCommon(call)
+        }
+        end()
+    }
+
+    package mutating func add(_ request: HTTPRecord) {
+        switch format {
+        case .json: addJSON(request)
+        case .common: addCommon(request)
+        }
+        end()
+    }
+
+    private mutating func end() {
         bytes.append(UInt8(ascii: "\n"))
         count += 1
     }
@@ -92,6 +87,32 @@ package struct AccessLines: Sendable {
 
     private mutating func addJSON(_ call: CallRecord) {
         begin(call.arrived)
+        if !familiar.fits(call) {
+            let start = bytes.count
+            addWhoAndWhat(call)
+            familiar.learn(call, bytes[start...])
+        } else {
+            bytes.append(contentsOf: familiar.text)
+        }
+        member(",\"connection\":", call.connection)
+        trace(",\"trace\":\"", call.span ?? call.trace, end: "\"")
+        number(Key.bytesIn, UInt64(call.bytesIn))
+        number(Key.bytesOut, UInt64(call.bytesOut))
+        number(Key.auth, call.timing.admission.microseconds)
+        number(Key.queue, call.timing.queue.microseconds)
+        number(Key.load, call.timing.load.microseconds)
+        if call.timing.cold {
+            member(",\"fetch_us\":", call.timing.fetch.microseconds)
+            member(",\"create_us\":", call.timing.create.microseconds)
+        }
+        number(Key.run, call.timing.run.microseconds)
+        number(Key.total, call.total.microseconds)
+        number(call.timing.cold ? Key.coldBatch : Key.warmBatch, UInt64(call.timing.batch))
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    /// What is alike in most calls of a caller.
+    private mutating func addWhoAndWhat(_ call: CallRecord) {
         put(",\"kind\":\"call\",\"door\":\"")
         put(call.door.rawValue)
         put("\",\"method\":\"")
@@ -111,22 +132,24 @@ package struct AccessLines: Sendable {
         member(",\"client\":", call.client)
         member(",\"plan\":", call.plan)
         member(",\"peer\":", call.address)
-        member(",\"connection\":", call.connection)
-        trace(",\"trace\":\"", call.span ?? call.trace, end: "\"")
-        member(",\"bytes_in\":", UInt64(call.bytesIn))
-        member(",\"bytes_out\":", UInt64(call.bytesOut))
-        member(",\"auth_us\":", call.timing.admission.microseconds)
-        member(",\"queue_us\":", call.timing.queue.microseconds)
-        member(",\"load_us\":", call.timing.load.microseconds)
-        if call.timing.cold {
-            member(",\"fetch_us\":", call.timing.fetch.microseconds)
-            member(",\"create_us\":", call.timing.create.microseconds)
-        }
-        member(",\"run_us\":", call.timing.run.microseconds)
-        member(",\"total_us\":", call.total.microseconds)
-        put(call.timing.cold ? ",\"cold\":true,\"batch\":" : ",\"cold\":false,\"batch\":")
-        put(UInt64(call.timing.batch))
-        put("}")
+    }
+
+    /// The keys that every line has.
+    private enum Key {
+        static let bytesIn = Array(",\"bytes_in\":".utf8)
+        static let bytesOut = Array(",\"bytes_out\":".utf8)
+        static let auth = Array(",\"auth_us\":".utf8)
+        static let queue = Array(",\"queue_us\":".utf8)
+        static let load = Array(",\"load_us\":".utf8)
+        static let run = Array(",\"run_us\":".utf8)
+        static let total = Array(",\"total_us\":".utf8)
+        static let coldBatch = Array(",\"cold\":true,\"batch\":".utf8)
+        static let warmBatch = Array(",\"cold\":false,\"batch\":".utf8)
+    }
+
+    private mutating func number(_ key: [UInt8], _ number: UInt64) {
+        bytes.append(contentsOf: key)
+        put(number)
     }
 
     private mutating func addJSON(_ request: HTTPRecord) {
@@ -161,7 +184,7 @@ package struct AccessLines: Sendable {
     private mutating func member(_ key: String, _ text: String) {
         guard !text.isEmpty else { return }
         put(key)
-        JSONText.append(text, byteCountMax: AccessEntry.textBytesMax, to: &bytes)
+        JSONText.append(text, byteCountMax: AccessLines.textBytesMax, to: &bytes)
     }
 
     private mutating func member(_ key: String, _ number: UInt64) {
@@ -229,8 +252,8 @@ package struct AccessLines: Sendable {
         put(address.isEmpty ? "-" : address)
         word(" - ", client)
         put(" [")
-        _ = turn(to: moment)
-        put(commonText)
+        _ = clock.turn(to: moment)
+        bytes.append(contentsOf: clock.common)
         put("] \"")
     }
 
@@ -242,7 +265,7 @@ package struct AccessLines: Sendable {
 
     /// As Apache writes what others said: quotes, spaces and control characters as `\xHH`.
     private mutating func quoted(_ text: String) {
-        var left = AccessEntry.textBytesMax
+        var left = AccessLines.textBytesMax
         for byte in text.utf8 {
             if left <= 0, byte & 0xC0 != 0x80 { break }
             left -= 1
@@ -264,13 +287,15 @@ package struct AccessLines: Sendable {
     private mutating func put(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
     private mutating func put(_ number: UInt64) {
-        let start = bytes.count
-        var rest = number
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+        guard number > 9 else { return bytes.append(UInt8(ascii: "0") + UInt8(number)) }
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var (place, rest) = (20, number)
+        while rest > 0 {
+            place -= 1
+            digits[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
             rest /= 10
-        } while rest > 0
-        bytes[start...].reverse()
+        }
+        for index in place..<20 { bytes.append(digits[index]) }
     }
 
     private mutating func trace(_ key: String, _ trace: TraceContext?, end: String) {
@@ -285,38 +310,54 @@ package struct AccessLines: Sendable {
 
     /// RFC 3339 in UTC with milliseconds.
     private mutating func time(_ moment: Instant) {
-        let milliseconds = turn(to: moment)
-        put(secondText)
-        put(".")
+        let milliseconds = clock.turn(to: moment)
+        bytes.append(contentsOf: clock.second)
         bytes.append(UInt8(ascii: "0") + UInt8(milliseconds / 100))
         bytes.append(UInt8(ascii: "0") + UInt8(milliseconds / 10 % 10))
         bytes.append(UInt8(ascii: "0") + UInt8(milliseconds % 10))
-        put("Z")
+        bytes.append(UInt8(ascii: "Z"))
+    }
+}
+
+/// The last call's part of a line that the next one will probably have as well.
+private struct Familiar: Sendable {
+    private struct Likeness: Sendable {
+        let door: Door
+        let method: Contract.Method
+        let code: StatusCode
+        let reason: Reason
+        let model: String
+        let version: String
+        let asked: (model: String, version: String)
+        let issuer: String
+        let client: String
+        let plan: String
+        let address: String
     }
 
-    /// Has the texts of the moment's second ready. Returns the milliseconds behind it.
-    private mutating func turn(to moment: Instant) -> UInt64 {
-        let ago = now.since(moment).count
-        let since1970 = wall > ago ? wall - ago : 0
-        let new = since1970 / 1_000_000_000
-        if new != second {
-            second = new
-            let text = Date(timeIntervalSince1970: Double(new)).ISO8601Format()
-            secondText = String(text.dropLast())
-            commonText = AccessLines.common(text)
-        }
-        return since1970 / 1_000_000 % 1_000
+    private(set) var text: [UInt8] = []
+    private var likeness: Likeness?
+
+    func fits(_ call: CallRecord) -> Bool {
+        guard let likeness else { return false }
+        return likeness.code == call.code && likeness.model == call.model
+            && likeness.client == call.client && likeness.address == call.address
+            && likeness.version == call.version && likeness.asked == call.asked
+            && likeness.door == call.door && likeness.method == call.method
+            && likeness.reason == call.reason && likeness.issuer == call.issuer
+            && likeness.plan == call.plan
     }
 
-    /// `2026-11-23T06:15:00Z` as `23/Nov/2026:06:15:00 +0000`.
-    private static func common(_ text: String) -> String {
-        let parts = text.split { "-TZ".contains($0) }
-        guard parts.count == 4, let month = Int(parts[1]), (1...12).contains(month) else {
-            return text
-        }
-        let names = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ]
-        return "\(parts[2])/\(names[month - 1])/\(parts[0]):\(parts[3]) +0000"
+    /// What a caller wrote is kept no longer than a line would hold it.
+    mutating func learn(_ call: CallRecord, _ text: ArraySlice<UInt8>) {
+        guard call.asked.model.utf8.count <= AccessLines.textBytesMax,
+            call.asked.version.utf8.count <= AccessLines.textBytesMax
+        else { return likeness = nil }
+        likeness = Likeness(
+            door: call.door, method: call.method, code: call.code, reason: call.reason,
+            model: call.model, version: call.version, asked: call.asked, issuer: call.issuer,
+            client: call.client, plan: call.plan, address: call.address)
+        self.text.removeAll(keepingCapacity: true)
+        self.text.append(contentsOf: text)
     }
 }

@@ -1,5 +1,5 @@
-// The access log: a line for each call and for each request that was none. Event loops put records into a bounded queue; one
-// thread makes lines of them and waits for the disk. What finds no room is dropped and counted: calls never wait.
+// The access log: a line for each call and for each request that was none. Event loops write them on bounded pages of their own; one
+// thread waits for the disk. What finds no room is dropped and counted: calls never wait. Decision 0018.
 
 package import Contract
 import Files
@@ -26,19 +26,22 @@ package struct AccessLogCounts: Sendable, Equatable {
 }
 
 /// One for the gateway, also when there is no access log: a reload may begin one.
-package final class AccessLog: CallObserver, HTTPObserver, Service {
+package final class AccessLog: HTTPObserver, Service {
     /// Where lines go and how they look.
     struct Target: Sendable {
         var file: AccessFile
         var path: String
-        var format: AccessLogSettings.Format
     }
 
     /// What comes within this time is written together.
     private static let pause = Duration.milliseconds(100)
-    /// Bytes that are made into lines before they are written.
-    private static let batchBytes = 256 << 10
     private static let complaintInterval = Nanoseconds.seconds(60)
+
+    /// What waited when its target was replaced.
+    private struct Leftover: Sendable {
+        var target: Target?
+        var pieces: [AccessPage.Piece]
+    }
 
     private struct Trouble: Sendable {
         var lines: UInt64 = 0
@@ -50,8 +53,10 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     private let isOn = Atomic<Bool>(false)
     private let oneIn = Atomic<UInt64>(1)
     private let number = Atomic<UInt64>(0)
-    private let backlog = Mutex(Backlog<AccessEntry>(countMax: 0))
+    /// One for each event loop; `access_log.queue` is shared evenly.
+    private let pages: [AccessPage]
     private let target = Mutex<Target?>(nil)
+    private let leftovers = Mutex<[Leftover]>([])
     private let trouble = Mutex(Trouble())
     private let written = Atomic<UInt64>(0)
     private let dropped = Atomic<UInt64>(0)
@@ -63,8 +68,12 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     private let pool = NIOThreadPool(numberOfThreads: 1)
 
     /// Throws CONFIGURATION when the file cannot be opened. Blocks; at start only.
-    package init(_ settings: AccessLogSettings, logger: Logger) throws(GatewayError) {
+    /// - Parameter loops: event loops that make lines.
+    package init(
+        _ settings: AccessLogSettings, loops: Int = 1, logger: Logger
+    ) throws(GatewayError) {
         self.logger = logger
+        pages = (0..<max(1, loops)).map { _ in AccessPage() }
         (rung, bell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         adopt(try AccessLog.target(settings), settings)
         pool.start()
@@ -80,7 +89,7 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
                 file: try AccessFile(
                     path: path == AccessLogSettings.standardOutput ? nil : path,
                     byteCountMax: UInt64(settings.bytes), keep: settings.files),
-                path: path, format: settings.format)
+                path: path)
         } catch {
             throw GatewayError(
                 .configuration, "the access log cannot be opened: \(error)",
@@ -90,9 +99,20 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
 
     private func adopt(_ new: Target?, _ settings: AccessLogSettings) {
         oneIn.store(UInt64(settings.sample), ordering: .relaxed)
-        backlog.withLock { $0.countMax = settings.queue }
-        target.withLock { $0 = new }
+        let countMax = new == nil ? 0 : settings.queue / pages.count
+        target.withLock { target in
+            for page in pages {
+                let contents = page.adopt(settings.format, countMax: countMax)
+                note(contents.dropped)
+                guard !contents.pieces.isEmpty else { continue }
+                leftovers.withLock {
+                    $0.append(Leftover(target: target, pieces: contents.pieces))
+                }
+            }
+            target = new
+        }
         isOn.store(new != nil, ordering: .releasing)
+        bell.yield()
     }
 
     /// New settings; with the same ones the file is opened anew, under whatever name there is now: somebody may have moved it.
@@ -111,7 +131,7 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
         counts.dropped = dropped.load(ordering: .relaxed)
         counts.refused = refused.load(ordering: .relaxed)
         counts.leftOut = leftOut.load(ordering: .relaxed)
-        counts.waiting = backlog.withLock { $0.count }
+        counts.waiting = pages.reduce(0) { $0 + $1.waiting }
         return counts
     }
 
@@ -120,14 +140,16 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     package var wantsCalls: Bool { isOn.load(ordering: .relaxed) }
     package var wantsRequests: Bool { isOn.load(ordering: .relaxed) }
 
-    package func answered(_ call: CallRecord) {
+    /// - Parameter loop: which of the event loops this is, from 0.
+    package func answered(_ call: CallRecord, on loop: Int) {
         guard keeps(isNotable: call.code != .ok || call.timing.cold, call.trace) else { return }
-        add(.of(call))
+        place(pages[loop].add(call))
     }
 
     package func answered(_ request: HTTPRecord) {
         guard keeps(isNotable: request.status >= 400, request.trace) else { return }
-        add(.request(request))
+        // There are few: those of the first loop make room.
+        place(pages[0].add(request))
     }
 
     private func keeps(isNotable: Bool, _ trace: TraceContext?) -> Bool {
@@ -140,8 +162,8 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
         return isKept
     }
 
-    private func add(_ entry: AccessEntry) {
-        switch backlog.withLock({ $0.add(entry) }) {
+    private func place(_ place: AccessPage.Place) {
+        switch place {
         case .first: bell.yield()
         case .behind: break
         case .none: dropped.add(1, ordering: .relaxed)
@@ -171,33 +193,36 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
     }
 
     private func writeBatch() {
-        let (pieces, lost) = backlog.withLock { $0.take() }
-        if lost > 0 { note(lost, "the disk is slow: all of access_log.queue is in use") }
-        let target = target.withLock { $0 }
-        if case .none = target {
-            // The log has just been ended.
-            for piece in pieces { dropped.add(UInt64(piece.count), ordering: .relaxed) }
+        let before = leftovers.withLock { leftovers in
+            defer { leftovers = [] }
+            return leftovers
         }
-        if let target, !pieces.isEmpty {
-            var lines = AccessLines(
-                target.format, wall: UInt64(max(0, Date().timeIntervalSince1970) * 1e9),
-                now: .now())
-            for piece in pieces {
-                for entry in piece { lines.add(entry) }
-                if lines.bytes.count >= AccessLog.batchBytes { hand(&lines, to: target) }
-            }
-            hand(&lines, to: target)
+        for leftover in before { write(leftover.pieces, to: leftover.target) }
+        for page in pages {
+            // Under one lock: a target is replaced together with what waits for it.
+            let (target, contents) = target.withLock { ($0, page.take()) }
+            note(contents.dropped)
+            write(contents.pieces, to: target)
         }
         complain(evenIfSoon: false)
     }
 
-    private func hand(_ lines: inout AccessLines, to target: Target) {
-        guard lines.count > 0 else { return }
-        let (lost, fault) = target.file.append(lines.bytes)
-        written.add(UInt64(lines.count - lost), ordering: .relaxed)
-        refused.add(UInt64(lost), ordering: .relaxed)
-        if let fault { note(UInt64(lost), "\(fault)") }
-        lines.clear()
+    private func write(_ pieces: [AccessPage.Piece], to target: Target?) {
+        for piece in pieces {
+            guard let target else {
+                dropped.add(UInt64(piece.count), ordering: .relaxed)
+                continue
+            }
+            let (lost, fault) = target.file.append(piece.bytes)
+            written.add(UInt64(piece.count - lost), ordering: .relaxed)
+            refused.add(UInt64(lost), ordering: .relaxed)
+            if let fault { note(UInt64(lost), "\(fault)") }
+        }
+    }
+
+    private func note(_ dropped: UInt64) {
+        guard dropped > 0 else { return }
+        note(dropped, "the disk is slow: all of access_log.queue is in use")
     }
 
     private func note(_ lost: UInt64, _ why: String) {
@@ -249,7 +274,7 @@ package final class AccessLog: CallObserver, HTTPObserver, Service {
             if await turns.next() != true {
                 logger.warning(
                     "the access log was not finished",
-                    metadata: ["log.lost": "\(backlog.withLock { $0.count })"])
+                    metadata: ["log.lost": "\(counts.waiting)"])
             }
             group.cancelAll()
         }

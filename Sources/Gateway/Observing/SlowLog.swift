@@ -45,7 +45,7 @@ package struct SlowCalls: Sendable {
 }
 
 /// One for the gateway, also while `slow_log.over` is 0: a reload may change it.
-package final class SlowLog: CallObserver, Service {
+package final class SlowLog: Service {
     private let logger: Logger
     /// Nanoseconds; zero: off.
     private let over = Atomic<UInt64>(0)
@@ -75,7 +75,19 @@ package final class SlowLog: CallObserver, Service {
         let most = over.load(ordering: .relaxed)
         guard most > 0, call.total.count >= most else { return }
         let now = call.arrived + call.total
-        if state.withLock({ $0.add(AccessEntry.cut(call), at: now) }) { bell.yield() }
+        if state.withLock({ $0.add(cut(call), at: now) }) { bell.yield() }
+    }
+
+    /// No more of what its caller wrote than a line holds: it may have to wait.
+    private func cut(_ call: CallRecord) -> CallRecord {
+        func cut(_ text: String) -> String {
+            text.utf8.count <= AccessLines.textBytesMax
+                ? text
+                : String(decoding: text.utf8.prefix(AccessLines.textBytesMax), as: UTF8.self)
+        }
+        var call = call
+        call.asked = (cut(call.asked.model), cut(call.asked.version))
+        return call
     }
 
     package func run() async throws {

@@ -13,7 +13,7 @@ import ServiceLifecycle
 import Synchronization
 package import Traces
 
-package final class TraceExporter: Service, CallObserver {
+package final class TraceExporter: Service {
     /// How long a stopping gateway waits for its last spans.
     package static let farewell = Nanoseconds.seconds(3)
     private static let warningInterval = Nanoseconds.seconds(60)
