@@ -193,6 +193,7 @@ extension HTTPConnectionHandler {
 
     /// An answer before the request's end.
     func refuse(_ answer: HTTPAnswer) {
+        served += front.limits.refusalWeight - 1
         machine.refuse()
         respond(answer)
     }

@@ -45,7 +45,7 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     var isReading = false
     var isReadHeld = false
     var isPumping = false
-    /// Requests begun in this turn, and whether the rest waits for the next.
+    /// Requests begun in this turn, refused ones by their weight, and whether the rest waits for the next.
     var served = 0
     var waitsForTurn = false
     var timer: Scheduled<Void>?

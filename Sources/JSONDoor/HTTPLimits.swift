@@ -23,6 +23,8 @@ package struct HTTPLimits: Sendable, Equatable {
 
     /// Requests that came at once and are begun in one turn of the event loop, before other connections have theirs.
     package var requestsPerTurn = 16
+    /// A request that is refused by its head counts as so many of them: a flood of made-up tokens waits longer than calls do.
+    package var refusalWeight = 4
 
     package init() {}
 }

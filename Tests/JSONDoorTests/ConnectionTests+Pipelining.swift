@@ -38,6 +38,22 @@ extension ConnectionTests {
         }
     }
 
+    /// Refused ones wait longer: eight of them are two turns where eight that are served are one.
+    @Test func refusedRequestsWeighMore() throws {
+        var limits = HTTPLimits()
+        limits.requestsPerTurn = 16
+        limits.refusalWeight = 4
+        try bench(limits: limits) { (bench) throws in
+            let served = (0..<8).map { _ in post("/echo", "{}") }.joined()
+            #expect(try bench.send(served).matches(of: /HTTP\/1.1 200/).count == 8)
+            let refused = (0..<8).map { _ in get("/echo") }.joined()
+            #expect(try bench.send(refused).matches(of: /HTTP\/1.1 405/).count == 4)
+            bench.channel.embeddedEventLoop.advanceTime(by: .microseconds(50))
+            #expect(try bench.received().matches(of: /HTTP\/1.1 405/).count == 4)
+            #expect(bench.isOpen)
+        }
+    }
+
     @Test func aConnectionThatEndsBeforeItsTurnIsForgotten() throws {
         var limits = HTTPLimits()
         limits.requestsPerTurn = 1
