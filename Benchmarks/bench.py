@@ -1,4 +1,4 @@
-"""What the benchmarks share: a server to start and stop, the load generator, and a gateway with iris awake."""
+"""What the benchmarks share: a server to start and stop, what it says of itself, the load generator, and a gateway with iris awake."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Another build: SLUICE=.build/debug/sluice, from the root.
@@ -36,9 +37,27 @@ class Server:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
+    def cpu_seconds(self):
+        return cpu_seconds([self.process.pid])
+
+    def metrics(self):
+        """Every sample of /metrics by its name and labels, as they are written."""
+        with urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=30) as page:
+            lines = page.read().decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] not in ("", "#"))}
+
     def stop(self):
         self.process.terminate()
         self.process.wait(timeout=60)
+
+
+def cpu_seconds(pids):
+    """What the processes have spent since they began, user and system."""
+    ticks = 0
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def bench(server, work, model, seconds, *options):
@@ -57,6 +76,29 @@ def bench(server, work, model, seconds, *options):
 
 def median(reports, key):
     return statistics.median(report[key] for report in reports)
+
+
+def start_with(settings, folder, models=ROOT / "models", scope="infer:*"):
+    """A gateway on `models` with these settings and a token, which goes into SLUICE_TOKEN too; its state is in folder/state."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sluice.yaml").write_text(settings)
+    gateway = Server(
+        folder.name,
+        [SLUICE, "serve", "--config", folder / "sluice.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--models",
+         models, "--state", folder / "state"],
+        folder / "sluice.log",
+    )
+    gateway.work = folder
+    try:
+        gateway.token = subprocess.run(
+            [SLUICE, "token", "create", "--name", "bench", "--scope", scope, "--ttl", "1d", "--state", folder / "state"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()
+    except BaseException:
+        gateway.stop()
+        raise
+    os.environ["SLUICE_TOKEN"] = gateway.token
+    return gateway
 
 
 def start_gateway(work, servers):

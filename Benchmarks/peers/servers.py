@@ -219,10 +219,6 @@ class Gateway(common.Server):
         self.port = int(re.search(r":(\d+)$", self.endpoint).group(1))
         self.target = Target("Sluice", self.port, {"Authorization": f"Bearer {token}"})
 
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def binary_protocol(self, model, seconds, connections, in_flight):
         """`sluice bench` over sluice/1."""
         done = subprocess.run(
