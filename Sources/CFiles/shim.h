@@ -1,4 +1,4 @@
-// What Swift cannot say of files by itself. openat2(2), renameat2(2) and sync_file_range(2): the C library has no function for the
+// What Swift cannot say of files and of the system's clock by itself. openat2(2), renameat2(2) and sync_file_range(2): the C library has no function for the
 // first yet and hides the others, and Swift cannot call syscall(2), whose number of arguments varies. Only the target Files
 // imports this module.
 #pragma once
@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
 // As in <linux/openat2.h>, which not every system installs: the kernel's interface, which does not change.
@@ -54,4 +55,13 @@ static inline int CFiles_moveWithoutReplacing(
     int from, const char *_Nonnull name, int to, const char *_Nonnull newName) {
   // 1: RENAME_NOREPLACE.
   return (int)syscall(SYS_renameat2, from, name, to, newName, 1U);
+}
+
+// Whether something sets the system's clock (adjtimex(2), RFC 5905 appendix): 1 it does, 0 it does not, -1 the kernel does not say.
+// The error is what whoever sets it believes, in microseconds.
+static inline int CFiles_clockIsSet(int64_t *_Nonnull errorMicroseconds) {
+  struct timex state = {0};  // modes 0: only asks, and needs no right
+  if (adjtimex(&state) == -1) return -1;
+  *errorMicroseconds = state.esterror;
+  return (state.status & STA_UNSYNC) == 0;
 }

@@ -166,33 +166,51 @@ extension Check {
     // MARK: - The clock
 
     /// Beyond the first, signed tokens and requests to a store begin to fail at some servers; beyond the second, at most.
-    private static let clockWarn: Int64 = 30
-    private static let clockFail: Int64 = 300
+    private static let clockWarn: UInt64 = 30
+    private static let clockFail: UInt64 = 300
 
-    static let clock = Check("clock", wanted: "within 30 s of issuers and the store") {
-        surroundings in
-        let wanted = "within 30 s of issuers and the store"
-        let readings = try await surroundings.clocks()
+    private static let clockWanted = "set by a time service, within 30 s of issuers and the store"
+
+    /// What the kernel knows of the clock, and how far it is from others' that could be asked: a time service can be wrong too.
+    static let clock = Check("clock", wanted: clockWanted) { surroundings in
+        let kept = try await surroundings.timekeeping()
+        let (distance, compared) = comparison(try await surroundings.clocks())
+        var verdict: Finding.Verdict = kept?.isSynchronised == false ? .warn : .ok
+        if distance > clockFail {
+            verdict = .fail
+        } else if distance > clockWarn {
+            verdict = .warn
+        }
+        return [
+            Finding(
+                "clock", verdict, found: "\(words(kept)); \(compared)",
+                wanted: clockWanted,
+                mend: "Have the network set it: timedatectl set-ntp true, or install chrony; for a "
+                    + "container or a virtual machine, on its host")
+        ]
+    }
+
+    private static func words(_ kept: Timekeeping?) -> String {
+        guard let kept else { return "whether it is set is unknown: the kernel does not say" }
+        guard kept.isSynchronised else { return "not synchronised: no time service sets it" }
+        let error = kept.estimatedError
+        // Many time services leave the estimate at nothing.
+        guard error > .zero else { return "synchronised" }
+        return "synchronised, within \(Int((error / .milliseconds(1)).rounded(.up))) ms"
+    }
+
+    /// Seconds to the reading that is furthest away, and that in words.
+    private static func comparison(_ readings: [ClockReading]) -> (UInt64, String) {
         func apart(_ reading: ClockReading) -> Int64 {
             let (seconds, isTooMuch) = reading.theirs.subtractingReportingOverflow(reading.ours)
             return isTooMuch ? .max : seconds
         }
         guard let worst = readings.max(by: { apart($0).magnitude < apart($1).magnitude }) else {
-            return [
-                Finding("clock", .ok, found: "nobody could be asked for the time", wanted: wanted)
-            ]
+            return (0, "nobody could be asked for the time")
         }
         let seconds = apart(worst)
-        let verdict: Finding.Verdict =
-            seconds.magnitude > clockFail ? .fail : seconds.magnitude > clockWarn ? .warn : .ok
-        let words =
-            seconds == 0
-            ? "the same as that of \(worst.who)"
-            : "\(seconds.magnitude) s \(seconds > 0 ? "behind" : "before") that of \(worst.who)"
-        return [
-            Finding(
-                "clock", verdict, found: words, wanted: wanted,
-                mend: "Have it set by the network: timedatectl set-ntp true")
-        ]
+        guard seconds != 0 else { return (0, "the same as that of \(worst.who)") }
+        let words = "\(seconds.magnitude) s \(seconds > 0 ? "behind" : "before")"
+        return (seconds.magnitude, words + " that of \(worst.who)")
     }
 }

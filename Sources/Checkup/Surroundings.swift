@@ -13,6 +13,8 @@ package protocol Surroundings: Sendable {
     /// Bytes a process may use here; nil when the system does not say.
     func memoryAllowed() async throws -> UInt64?
     func processors() async throws -> Processors
+    /// Whether the kernel's clock is set by a time service; nil when the kernel does not say.
+    func timekeeping() async throws -> Timekeeping?
     /// What others think the time is: those that could be reached.
     func clocks() async throws -> [ClockReading]
     /// Those of the callers' port; empty when the gateway has yet to make its own.
@@ -92,6 +94,17 @@ package struct Processors: Sendable, Equatable {
             else { return nil }
             return time / period
         }.min()
+    }
+}
+
+package struct Timekeeping: Sendable, Equatable {
+    package var isSynchronised: Bool
+    /// How wrong the time service thinks the clock may be.
+    package var estimatedError: Duration
+
+    package init(isSynchronised: Bool, estimatedError: Duration = .zero) {
+        self.isSynchronised = isSynchronised
+        self.estimatedError = estimatedError
     }
 }
 

@@ -128,15 +128,37 @@ import Testing
                 ClockReading(who: "issuer main", theirs: 1_060, ours: 1_000),
             ]
         }
-        #expect(late.found == "60 s behind that of issuer main")
+        #expect(late.found == "synchronised; 60 s behind that of issuer main")
         let early = try await one("clock", .fail) {
             $0.times = [ClockReading(who: "store", theirs: 1_000, ours: 4_600)]
         }
-        #expect(early.found == "3600 s before that of store")
-        #expect(try await one("clock", .ok).found == "nobody could be asked for the time")
+        #expect(early.found == "synchronised; 3600 s before that of store")
+        let nobody = try await one("clock", .ok)
+        #expect(nobody.found == "synchronised; nobody could be asked for the time")
         try await one("clock", .fail) {
             $0.times = [ClockReading(who: "x", theirs: .max, ours: .min)]
             $0.times = [ClockReading(who: "x", theirs: 1 << 60, ours: 0)]
+        }
+    }
+
+    @Test func theKernelKnowsWhetherTheClockIsSet() async throws {
+        let set = try await one("clock", .ok) {
+            $0.timekeeping = Timekeeping(
+                isSynchronised: true, estimatedError: .microseconds(2_100))
+        }
+        #expect(set.found.hasPrefix("synchronised, within 3 ms; "))
+        let alone = try await one("clock", .warn) {
+            $0.timekeeping = Timekeeping(isSynchronised: false, estimatedError: .seconds(16))
+        }
+        #expect(alone.found.hasPrefix("not synchronised: no time service sets it; "))
+        #expect(alone.mend.contains("timedatectl set-ntp true"))
+        // A container that may not ask: nothing is wrong for all we know.
+        let unknown = try await one("clock", .ok) { $0.timekeeping = nil }
+        #expect(unknown.found.hasPrefix("whether it is set is unknown"))
+        // A clock nobody sets, and that is minutes away: the worse of the two counts.
+        try await one("clock", .fail) {
+            $0.timekeeping = Timekeeping(isSynchronised: false)
+            $0.times = [ClockReading(who: "store", theirs: 1_000, ours: 0)]
         }
     }
 

@@ -15,6 +15,7 @@ struct Town: Surroundings {
     var running: RunningGateway?
     var memory: UInt64? = 8 << 30
     var machine = Processors(count: 2, quota: nil)
+    var timekeeping: Timekeeping? = Timekeeping(isSynchronised: true)
     var times: [ClockReading] = []
     var chain = [
         CertificateFact(
@@ -38,6 +39,7 @@ struct Town: Surroundings {
     func gateway() async throws -> RunningGateway? { running }
     func memoryAllowed() async throws -> UInt64? { memory }
     func processors() async throws -> Processors { machine }
+    func timekeeping() async throws -> Timekeeping? { timekeeping }
     func clocks() async throws -> [ClockReading] { times }
     func certificates() async throws -> [CertificateFact] { chain }
     func secretFile(at path: String) async throws -> SecretFileFact { secret }

@@ -44,6 +44,8 @@ import Testing
             for (name, finding) in all { #expect(finding.verdict != "fail", "\(name): \(finding)") }
             #expect(all["models"]?.found.hasPrefix("6 versions in") == true)
             #expect(all["certificate"]?.found.hasPrefix("none yet") == true)
+            // Whether a time service runs is this machine's affair; that the kernel was asked is ours.
+            #expect(all["clock"]?.found.contains(#/synchronised|unknown/#) == true)
             #expect(all["OpenSSL"]?.found.hasPrefix("3.") == true)
             #expect(all["ONNX Runtime"]?.verdict == "ok" && all["SQLite"]?.verdict == "ok")
             let state = folder.appending(path: "state").path
@@ -144,7 +146,7 @@ import Testing
             func verdict(_ name: String) -> String? { all.first { $0.check == name }?.verdict }
             #expect(verdict("issuer down") == "fail" && verdict("issuer silent") == "fail")
             #expect(verdict("store") == "fail" && verdict("settings") == "ok", "\(command.output)")
-            #expect(verdict("clock") == "ok" && verdict("OpenSSL") == "ok")
+            #expect(verdict("clock") != "fail" && verdict("OpenSSL") == "ok")
             #expect(all.filter { $0.verdict == "fail" }.allSatisfy { !$0.mend.isEmpty })
         }
     }

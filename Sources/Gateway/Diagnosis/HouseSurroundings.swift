@@ -87,6 +87,12 @@ package struct HouseSurroundings: Surroundings {
         try await BlockingLook.run { MachineMemory.allowed() }
     }
 
+    package func timekeeping() async throws -> Timekeeping? {
+        SystemClock.current().map {
+            Timekeeping(isSynchronised: $0.isSynchronised, estimatedError: $0.estimatedError)
+        }
+    }
+
     package func processors() async throws -> Processors {
         try await BlockingLook.run {
             Processors(
