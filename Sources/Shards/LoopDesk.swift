@@ -223,6 +223,7 @@ extension LoopDesk {
         seat.resident.latency.count(ended.since(arrived))
         var timing = Timing()
         timing.run = time
+        timing.batch = 1
         // It waits for nobody, and asking the kernel would cost a tenth of a short run.
         timing.cpu = time
         timing.residentBytes = seat.resident.residentBytes.load(ordering: .relaxed)

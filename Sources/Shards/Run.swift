@@ -126,6 +126,8 @@ final class Run: Sendable {
             state.place = .running
             state.stopper = stopper
             state.timing.queue = now.since(state.queuedSince)
+            // A run takes one call; one that never began counts none.
+            state.timing.batch = 1
             guard let prepared = state.prepared.take(), let awake = state.lease?.awake else {
                 preconditionFailure("a run began without its tensors or its model")
             }

@@ -108,7 +108,7 @@ struct CallCommand: AsyncParsableCommand {
             "outputs": \(outputs), \
             "timing": {"auth_us": \(microseconds(timing.authentication)), \
             "queue_us": \(microseconds(timing.queue)), "load_us": \(microseconds(timing.load)), \
-            "run_us": \(microseconds(timing.run)), "cold": \(timing.isCold)}\(limit ?? "")}
+            "run_us": \(microseconds(timing.run)), "batch": \(timing.batch), "cold": \(timing.isCold)}\(limit ?? "")}
             """)
     }
 }

@@ -159,7 +159,7 @@ import Testing
                 #expect(
                     timing.wholeMatch(
                         of:
-                            #/admission;dur=[\d.]+, queue;dur=[\d.]+, load;dur=[\d.]+, run;dur=[\d.]+(, cold)?/#
+                            #/admission;dur=[\d.]+, queue;dur=[\d.]+, load;dur=[\d.]+, run;dur=[\d.]+, batch;desc=1(, cold)?/#
                     ) != nil, "\(timing)")
 
                 // Some outputs, nested data, binary back.

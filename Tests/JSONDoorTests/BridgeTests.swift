@@ -120,6 +120,7 @@ import Testing
         bench.desk.timing.queue = .microseconds(1_234)
         bench.desk.timing.load = .seconds(2)
         bench.desk.timing.run = .microseconds(7)
+        bench.desk.timing.batch = 1
         bench.desk.timing.cold = true
         let slow = try #require(try bench.send("GET", "/v2/models/iris"))
         #expect(slow.status == 429 && slow.field("ratelimit") == "\"calls\";r=50;t=30")
@@ -129,7 +130,8 @@ import Testing
         #expect(late.status == 504)
         #expect(
             late.field("server-timing")
-                == "admission;dur=0.000, queue;dur=1.234, load;dur=2000.000, run;dur=0.007, cold")
+                == "admission;dur=0.000, queue;dur=1.234, load;dur=2000.000, run;dur=0.007, batch;desc=1, cold"
+        )
     }
 
     @Test(arguments: [

@@ -24,6 +24,7 @@ import Testing
         #expect(ear.succeeded)
         #expect(ear.all.timing.cold)
         #expect(ear.all.timing.load == .milliseconds(30))
+        #expect(ear.all.timing.batch == 1)
         #expect(ear.all.progress == [.queued, .loading, .warming])
         #expect(ear.all.disorder == 0)
         let second = bench.call(entry).ear
@@ -43,6 +44,7 @@ import Testing
         #expect(ear.all.timing.run == .microseconds(4))
         // It waits for nobody: its time is the CPU's.
         #expect(ear.all.timing.cpu == .microseconds(4))
+        #expect(ear.all.timing.batch == 1)
         #expect(bench.fleet.holdings.map(\.model) == [entry.name])
         #expect(bench.fleet.resident(for: entry).leases == 1)
         bench.desk.turnEnded()

@@ -220,11 +220,12 @@ final class BridgeCall: CallHandle {
 @available(*, unavailable) extension BridgeCall: Sendable {}
 
 extension Timing {
-    /// `Server-Timing` (W3C Server Timing): milliseconds, and `cold` when the model was asleep.
+    /// `Server-Timing` (W3C Server Timing): milliseconds, how many calls ran together, and `cold` when the model was asleep.
     package var field: (name: String, value: String) {
         let parts = [("admission", admission), ("queue", queue), ("load", load), ("run", run)]
             .map { "\($0);dur=\(Timing.milliseconds($1))" }
-        return ("server-timing", parts.joined(separator: ", ") + (cold ? ", cold" : ""))
+        let run = batch > 0 ? ", batch;desc=\(batch)" : ""
+        return ("server-timing", parts.joined(separator: ", ") + run + (cold ? ", cold" : ""))
     }
 
     private static func milliseconds(_ time: Nanoseconds) -> String {

@@ -29,7 +29,7 @@ package final class ProgressStream {
     /// One answer, as JSON.
     package func message(_ json: ByteBuffer) { open().message(json) }
 
-    /// `{"timing":{"admission_us":9,"queue_us":0,"load_us":0,"run_us":7,"cold":false}}`, when the times are known.
+    /// `{"timing":{"admission_us":9,"queue_us":0,"load_us":0,"run_us":7,"batch":1,"cold":false}}`, when the times are known.
     package func end(_ timing: Timing? = nil) {
         let json = timing.map { "{\"timing\":\(ProgressStream.object($0))}" } ?? "{}"
         open().end(ByteBuffer(string: json))
@@ -63,7 +63,7 @@ package final class ProgressStream {
     private static func object(_ timing: Timing) -> String {
         "{\"admission_us\":\(timing.admission.microseconds),\"queue_us\":\(timing.queue.microseconds)"
             + ",\"load_us\":\(timing.load.microseconds),\"run_us\":\(timing.run.microseconds)"
-            + ",\"cold\":\(timing.cold)}"
+            + ",\"batch\":\(timing.batch),\"cold\":\(timing.cold)}"
     }
 
     /// The members of a JSON object that tell a progress.
