@@ -1,5 +1,6 @@
 // Inflating, a bounded piece at a time: whoever calls decides how much of its time a piece may take, and a body that grows
-// without end stops at its limit having cost no more than that.
+// without end stops at its limit having cost no more than that. A gzip body may be several members, one behind the other
+// (RFC 1952 section 2.2): what they are together is the body, and the limit is that of all of them.
 
 private import CZlib
 package import NIOCore
@@ -11,20 +12,25 @@ package import NIOCore
         case more
         /// All of the input is used, and the body has not ended.
         case starved
-        /// The body has ended, and so has the input.
+        /// The body has ended, and so has the input. A further member of a gzip body may still come with more input.
         case ended
     }
 
     /// zlib keeps the address of its state's owner, so that it may not move.
     private let stream: UnsafeMutablePointer<z_stream>
+    private let coding: ContentCoding
     private let bytesMax: Int
     private var count = 0
+    /// A member has ended, and no other has begun.
+    private var isBetweenMembers = false
+    private var isFirstMember = true
 
     /// - Parameter bytesMax: of the inflated body.
     /// - Throws: `memory`.
     package init(_ coding: ContentCoding, bytesMax: Int) throws(CompressionFault) {
         let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
         unsafe stream.initialize(to: z_stream())
+        self.coding = coding
         self.bytesMax = bytesMax
         let status = unsafe inflateInit2_(
             stream, coding.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
@@ -51,13 +57,17 @@ package import NIOCore
         return min(most, overflow ? most : max(floor, scaled))
     }
 
-    /// Inflates some of the input, and moves its reader index.
+    /// Inflates some of the input, of one member at most, and moves its reader index.
     ///
     /// - Parameter atMost: bytes of output; at least 1.
     /// - Throws: `corrupt`, `trailing`, `tooLarge`, `memory`.
     package mutating func inflate(
         _ input: inout ByteBuffer, into output: inout ByteBuffer, atMost: Int
     ) throws(CompressionFault) -> Step {
+        if isBetweenMembers {
+            try beginMember(of: input)
+            if isBetweenMembers { return .ended }
+        }
         // One byte more than is allowed tells the largest body from one that is too large.
         let room = min(atMost, bytesMax - count + 1)
         let available = min(input.readableBytes, Int(Int32.max))
@@ -81,16 +91,34 @@ package import NIOCore
         guard count <= bytesMax else { throw .tooLarge(bytesMax) }
         switch status {
         case Z_STREAM_END:
-            guard input.readableBytes == 0 else { throw .trailing }
-            return .ended
+            isBetweenMembers = true
+            try beginMember(of: input)
+            return isBetweenMembers ? .ended : .more
         // Z_BUF_ERROR is no error: nothing could be done with what was there.
         case Z_OK, Z_BUF_ERROR:
             return input.readableBytes == 0 && made < room ? .starved : .more
         case Z_MEM_ERROR: throw .memory
+        // Two bytes that begin no member are none of the body's.
+        case Z_DATA_ERROR where unsafe !isFirstMember && stream.pointee.total_in <= 2:
+            throw .trailing
         case Z_DATA_ERROR, Z_NEED_DICT: throw .corrupt
         default: preconditionFailure("inflate returned \(status), which it does not document")
         }
     }
+
+    /// What stands behind a member: nothing, the next one, or bytes that have no business there. Each member takes 18 bytes or
+    /// more of what was sent, so that empty ones do not come for nothing.
+    private mutating func beginMember(of input: ByteBuffer) throws(CompressionFault) {
+        guard let first = input.getInteger(at: input.readerIndex, as: UInt8.self) else { return }
+        guard coding == .gzip, first == Self.memberStart else { throw .trailing }
+        let status = unsafe inflateReset(stream)
+        precondition(status == Z_OK, "inflateReset returned \(status) for a stream that was made")
+        isBetweenMembers = false
+        isFirstMember = false
+    }
+
+    /// ID1 of RFC 1952 section 2.3.1.
+    private static let memberStart: UInt8 = 0x1F
 }
 
 @available(*, unavailable) extension Inflater: Sendable {}

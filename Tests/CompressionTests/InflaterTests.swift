@@ -114,6 +114,91 @@ import Testing
         }
     }
 
+    // MARK: - Several members (RFC 1952 section 2.2)
+
+    private static func members(_ texts: [String]) throws -> [ByteBuffer] {
+        try texts.map { try deflated(ByteBuffer(string: $0), .gzip) }
+    }
+
+    private static func joined(_ parts: [ByteBuffer], and more: [UInt8] = []) -> ByteBuffer {
+        ByteBuffer(bytes: parts.flatMap { Array($0.readableBytesView) } + more)
+    }
+
+    private static func feed(
+        _ bytes: ArraySlice<UInt8>, to inflater: inout Inflater, _ output: inout ByteBuffer
+    ) throws(CompressionFault) -> Inflater.Step {
+        var input = ByteBuffer(bytes: bytes)
+        while true {
+            let step = try inflater.inflate(&input, into: &output, atMost: 7)
+            if step != .more { return step }
+        }
+    }
+
+    @Test func membersAreOneBody() throws {
+        let body = Self.joined(try Self.members(["one ", "", "two ", "three"]))
+        #expect(try String(buffer: Self.inflated(body, .gzip)) == "one two three")
+        #expect(try String(buffer: Self.inflated(body, .gzip, atMost: 1)) == "one two three")
+        let none = Self.joined(Array(repeating: try Self.members([""])[0], count: 1_000))
+        #expect(try Self.inflated(none, .gzip).readableBytes == 0)
+    }
+
+    /// Fed in two parts, cut anywhere: between members too, where the first part is a body by itself.
+    @Test func membersMayBeCutAnywhere() throws {
+        let parts = try Self.members(["one ", "two ", "three"])
+        let whole = Array(Self.joined(parts).readableBytesView)
+        let ends = parts.indices.map { parts[...$0].reduce(0) { $0 + $1.readableBytes } }
+        for cut in 1..<whole.count {
+            var inflater = try Inflater(.gzip, bytesMax: 100)
+            var output = ByteBuffer()
+            let first = try Self.feed(whole[..<cut], to: &inflater, &output)
+            #expect(first == (ends.contains(cut) ? .ended : .starved), "\(cut)")
+            let second = try Self.feed(whole[cut...], to: &inflater, &output)
+            #expect(second == .ended && String(buffer: output) == "one two three", "\(cut)")
+            // Nothing more is nothing new.
+            let last = try Self.feed([], to: &inflater, &output)
+            #expect(last == .ended)
+        }
+    }
+
+    @Test func whatFollowsTheLastMemberIsAnError() throws {
+        let parts = try Self.members(["one", "two"])
+        for rubbish in [[0], [0x1F, 0], [0x1F, 0x8C, 8], [0x8B, 0x1F], [0x6D, 0x6F]] {
+            #expect(throws: CompressionFault.trailing, "\(rubbish)") {
+                try Self.inflated(Self.joined(parts, and: rubbish.map { UInt8($0) }), .gzip)
+            }
+        }
+        // Cut off, and damaged behind its first two bytes: a member, but not a whole one.
+        for (rest, fault) in [([0x1F], .truncated), ([0x1F, 0x8B, 9, 0], .corrupt)]
+            as [([UInt8], CompressionFault)]
+        {
+            #expect(throws: fault) { try Self.inflated(Self.joined(parts, and: rest), .gzip) }
+        }
+        // The other coding knows no members.
+        let packed = try Self.deflated(ByteBuffer(string: "one"), .deflate)
+        #expect(throws: CompressionFault.trailing) {
+            try Self.inflated(Self.joined([packed, packed]), .deflate)
+        }
+    }
+
+    /// Each member is small enough; together they are a bomb.
+    @Test func theLimitIsThatOfAllMembers() throws {
+        let part = try Self.deflated(ByteBuffer(repeating: 0, count: 60_000), .gzip)
+        let two = Self.joined([part, part])
+        #expect(try Self.inflated(two, .gzip, bytesMax: 120_000).readableBytes == 120_000)
+        #expect(throws: CompressionFault.tooLarge(119_999)) {
+            try Self.inflated(two, .gzip, bytesMax: 119_999)
+        }
+        var many = Self.joined(Array(repeating: part, count: 200))
+        let size = many.readableBytes
+        var inflater = try Inflater(.gzip, bytesMax: 100_000)
+        var output = ByteBuffer()
+        #expect(throws: CompressionFault.tooLarge(100_000)) {
+            while try inflater.inflate(&many, into: &output, atMost: 8_192) == .more {}
+        }
+        #expect(output.readableBytes == 100_001 && output.capacity <= 256 << 10)
+        #expect(many.readableBytes > size - 3 * part.readableBytes)
+    }
+
     /// Whatever comes, it ends with an answer.
     @Test func noise() throws {
         let seed = UInt64.random(in: 0 ... .max)

@@ -70,6 +70,21 @@ import Testing
         #expect(answer.body.readableBytesView.dropFirst(length).allSatisfy { $0 == 7 })
     }
 
+    /// A program that appends to a gzip file makes members (RFC 1952 section 2.2): together they are one document.
+    @Test func membersOfAGzipBodyAreOneDocument() throws {
+        let bench = try BridgeBench(walk: Self.identity)
+        let middle = Self.input.index(Self.input.startIndex, offsetBy: 20)
+        var body = try Packed.deflated(ByteBuffer(string: String(Self.input[..<middle])), .gzip)
+        body.writeImmutableBuffer(
+            try Packed.deflated(ByteBuffer(string: String(Self.input[middle...])), .gzip))
+        let reply = try bench.send(
+            "POST", Self.infer, body, fields: "Content-Encoding: gzip\r\n", turns: false)
+        #expect(reply == nil, "the second member is a second piece")
+        bench.turn()
+        let answer = try #require(try bench.received())
+        #expect(answer.status == 200 && bench.desk.calls.count == 1, "\(answer.text)")
+    }
+
     @Test func aCallerThatLeavesEndsTheInflating() throws {
         let bench = try BridgeBench(walk: Self.identity)
         let packed = try Packed.deflated(ByteBuffer(repeating: 32, count: 3 << 20), .gzip)
