@@ -85,10 +85,11 @@ def disagreement(expected, actual):
     return float(np.max(np.abs(expected - actual) / np.maximum(1.0, np.abs(expected))))
 
 
-def write(name, estimator, inputs, outputs, rows, about):
+def write(name, estimator, inputs, outputs, rows, about, labels=()):
     """Converts, compares over every row, writes the model and, last, its manifest.
 
-    inputs: name -> array [rows, columns]; outputs: name -> (what scikit-learn answers, shape).
+    inputs: name -> array [rows, columns]; outputs: name -> (what scikit-learn answers, shape); labels: of the classes of
+    the output `probabilities`.
     """
     types = [
         (
@@ -126,6 +127,10 @@ def write(name, estimator, inputs, outputs, rows, about):
     specs_in = [specification(value) for value in model.graph.input]
     specs_out = [specification(value) for value in model.graph.output]
     batches = [rows[:1], rows]
+    labelled = [
+        {**spec, "labels": list(labels)} if labels and spec["name"] == "probabilities" else spec
+        for spec in specs_out
+    ]
     manifest = {
         "format": 1,
         "name": name,
@@ -137,7 +142,7 @@ def write(name, estimator, inputs, outputs, rows, about):
                 "bytes": len(content),
             }
         ],
-        "signature": {"inputs": specs_in, "outputs": specs_out},
+        "signature": {"inputs": specs_in, "outputs": labelled},
         "golden": [
             {
                 "inputs": [golden_tensor(s, inputs[s["name"]][chosen]) for s in specs_in],
@@ -156,7 +161,7 @@ def write(name, estimator, inputs, outputs, rows, about):
     print(f"{name:24} {len(content):>10,} bytes   worst difference {worst:.1e}", flush=True)
 
 
-def classifier(name, estimator, data, target, about):
+def classifier(name, estimator, data, target, about, labels=()):
     data = data.astype(np.float32)
     estimator.fit(data, target)
     probabilities = estimator.predict_proba(data)
@@ -170,6 +175,7 @@ def classifier(name, estimator, data, target, about):
         },
         golden_rows(len(data)),
         about,
+        [str(label) for label in labels],
     )
 
 
@@ -185,6 +191,7 @@ def iris():
         data.data,
         data.target,
         "Logistic regression on Fisher's iris: sepal and petal length and width in cm",
+        data.target_names,
     )
 
 
@@ -218,6 +225,7 @@ def breast_cancer_boosting():
         data.data,
         data.target,
         "Gradient boosting of 200 trees on the Wisconsin breast cancer data",
+        data.target_names,
     )
 
 

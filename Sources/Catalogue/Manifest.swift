@@ -16,6 +16,7 @@ package struct Manifest: Sendable, Equatable {
     package static let byteCountMax = 4 << 20
     package static let filesMax = 1_024
     package static let tensorsMax = 256
+    /// Also of a label.
     package static let nameBytesMax = 512
     /// The largest number in `limits`: a day in milliseconds.
     package static let limitMax: Int64 = 86_400_000
@@ -24,6 +25,8 @@ package struct Manifest: Sendable, Equatable {
     package var version: ModelVersion
     package var files: [ModelFile]
     package var signature: Signature
+    /// By output: the names of the classes in its last dimension, in order; an empty text where a class has none.
+    package var labels: [String: [String]] = [:]
     package var limits: ModelLimits
     package var measured: Measurements
     package var load: LoadForm
@@ -60,6 +63,7 @@ package struct Manifest: Sendable, Equatable {
         guard !signature.outputs.isEmpty else {
             throw ModelFault("manifest.json: signature.outputs is empty")
         }
+        labels = try Manifest.labels(body.signature.outputs, signature.outputs)
         limits = try Manifest.limits(body.limits)
         measured = Manifest.measurements(body.measured)
         load = try Manifest.form(body.load)
@@ -123,6 +127,7 @@ extension Manifest {
             var name: String
             var datatype: String
             var shape: [Int64]
+            var labels: [String]?
         }
         struct Tensors: Decodable {
             var inputs: [Tensor]
@@ -243,6 +248,43 @@ extension Manifest {
                 TensorSpecification(name: tensor.name, datatype: datatype, shape: shape))
         }
         return result
+    }
+
+    private static func labels(
+        _ listed: [Body.Tensor], _ outputs: [TensorSpecification]
+    ) throws(ModelFault) -> [String: [String]] {
+        var result: [String: [String]] = [:]
+        for (tensor, output) in zip(listed, outputs) {
+            guard let labels = tensor.labels else { continue }
+            if let fault = Manifest.fault(ofLabels: labels, for: output) {
+                throw ModelFault(
+                    "manifest.json: signature.outputs \(Wording.quoted(output.name)): \(fault)")
+            }
+            result[output.name] = labels
+        }
+        return result
+    }
+
+    /// Why an output cannot have these labels, as half a sentence; nil when it can. Classification (OIP 4.5) sorts a whole row,
+    /// so that labels name its places only where a row is one dimension.
+    package static func fault(
+        ofLabels labels: [String], for output: TensorSpecification
+    ) -> String? {
+        let rank = output.shape.rank
+        guard rank == 1 || rank == 2 else {
+            return "labels are for an output of one or two dimensions, its shape is \(output.shape)"
+        }
+        let classes = output.shape[rank - 1]
+        guard classes >= 0 else {
+            return "labels need a last dimension of a fixed size, its shape is \(output.shape)"
+        }
+        guard labels.count == classes else {
+            return "\(labels.count) labels do not fit its last dimension, which is \(classes)"
+        }
+        guard labels.allSatisfy({ $0.utf8.count <= nameBytesMax }) else {
+            return "a label is longer than \(nameBytesMax) bytes"
+        }
+        return nil
     }
 
     private static func limits(_ limits: Body.Limits?) throws(ModelFault) -> ModelLimits {

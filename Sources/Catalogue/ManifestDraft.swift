@@ -16,6 +16,8 @@ package struct ManifestDraft: Sendable {
     /// With their hashes.
     package var files: [ModelFile]
     package var signature: Signature
+    /// By output, as ``Manifest/labels``.
+    package var labels: [String: [String]] = [:]
     package var golden: [GoldenCase] = []
     package var measured = Measurements()
     package var load = LoadForm.plain
@@ -62,8 +64,10 @@ private struct Written: Encodable {
         var name: String
         var datatype: String
         var shape: [Int64]
+        var labels: [String]?
 
-        init(_ specification: TensorSpecification) {
+        init(_ specification: TensorSpecification, labels: [String]? = nil) {
+            self.labels = labels
             name = specification.name
             datatype = specification.datatype.name
             shape = (0..<specification.shape.rank).map { specification.shape[$0] }
@@ -104,8 +108,10 @@ private struct Written: Encodable {
         version = draft.version.number
         files = draft.files.map { File(name: $0.name, sha256: $0.sha256, bytes: $0.byteCount) }
         signature = Tensors(
-            inputs: draft.signature.inputs.map(Specification.init),
-            outputs: draft.signature.outputs.map(Specification.init))
+            inputs: draft.signature.inputs.map { Specification($0) },
+            outputs: draft.signature.outputs.map {
+                Specification($0, labels: draft.labels[$0.name])
+            })
         load = draft.load == .plain ? nil : draft.load.rawValue
         golden = draft.golden.isEmpty ? nil : draft.golden
         func microseconds(_ time: Nanoseconds?) -> Double? {

@@ -62,6 +62,9 @@ package final class ModelEntry: Sendable {
         checks = scanned.signature.inputs.map(InputCheck.init)
     }
 
+    /// By output, as ``Manifest/labels``; empty when the manifest names no classes.
+    package var labels: [String: [String]] { scanned.labels }
+
     /// Bytes of all files of this version.
     package var fileBytes: UInt64 { files.reduce(0) { $0 &+ $1.byteCount } }
 

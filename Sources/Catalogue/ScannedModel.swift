@@ -79,6 +79,8 @@ package struct ScannedModel: Sendable, Hashable {
     package var files: [ModelFile]
     /// Empty when `fault` says that it could not be found out.
     package var signature: Signature
+    /// By output, as ``Manifest/labels``.
+    package var labels: [String: [String]] = [:]
     package var limits: ModelLimits
     package var measured: Measurements
     package var load: LoadForm

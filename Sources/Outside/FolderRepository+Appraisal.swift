@@ -94,6 +94,7 @@ struct FolderAppraisal {
         }
         model.files = manifest.files
         model.signature = manifest.signature
+        model.labels = manifest.labels
         model.limits = manifest.limits
         model.measured = manifest.measured
         model.load = manifest.load

@@ -21,13 +21,15 @@ struct Conversion: Decodable {
     var notes: [String]?
     /// Names of the columns of the one input, when the original knew them.
     var features: [String]?
+    /// Names of the classes, by output, when the original knew them.
+    var labels: [String: [String]]?
     var rows: Int?
     var isGiven: Bool?
     var parity: GoldenCase?
     var golden: [GoldenCase]?
 
     private enum CodingKeys: String, CodingKey {
-        case failure, framework, converter, estimator, notes, features, rows, parity, golden
+        case failure, framework, converter, estimator, notes, features, labels, rows, parity, golden
         case isGiven = "rows_given"
     }
 

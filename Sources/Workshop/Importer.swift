@@ -55,6 +55,8 @@ package struct Importer {
         var rows = 0
         var isGiven = false
         var origin: [String: String] = [:]
+        /// Of classes, by output.
+        var labels: [String: [String]] = [:]
         var probe = ProbeReport(engine: "", measures: ModelMeasures())
         var isAlone = true
         var notes: [String] = []
@@ -116,6 +118,7 @@ package struct Importer {
         if let features = conversion.features, !features.isEmpty {
             work.origin["features"] = String(features.joined(separator: ", ").prefix(2_000))
         }
+        work.labels = conversion.labels ?? [:]
         work.original = conversion.framework ?? "the original"
         work.rows = conversion.rows ?? 0
         work.isGiven = conversion.isGiven ?? false
@@ -302,6 +305,13 @@ package struct Importer {
         }
         var draft = ManifestDraft(
             name: request.name, version: work.version, files: files, signature: signature)
+        // A name too many is no reason to refuse a model: what does not fit is left out.
+        for output in signature.outputs {
+            guard let labels = work.labels[output.name],
+                Manifest.fault(ofLabels: labels, for: output) == nil
+            else { continue }
+            draft.labels[output.name] = labels
+        }
         draft.golden = work.cases.golden
         draft.load = work.isMapped ? .mapped : .plain
         draft.origin = work.origin

@@ -69,6 +69,16 @@ import Testing
         #expect(text.contains("\"load\" : \"mapped\"") && text.contains("skl2onnx"))
     }
 
+    @Test func labelsAreWrittenWithTheirOutput() throws {
+        var draft = try draft()
+        draft.signature.outputs.append(
+            TensorSpecification(name: "probabilities", datatype: .fp32, shape: [-1, 2]))
+        draft.labels = ["probabilities": ["no", "yes"]]
+        #expect(try Manifest(json: try draft.json()).labels == draft.labels)
+        draft.labels = ["probabilities": ["no"]]
+        #expect(throws: ModelFault.self) { try draft.json() }
+    }
+
     @Test func whatWouldNotBeReadIsNotWritten() throws {
         var draft = try draft()
         draft.files.removeFirst()

@@ -10,16 +10,21 @@ import Testing
 
     static func json(
         format: String = "1", name: String = "\"iris\"", version: String = "3",
-        files: String? = nil, inputs: String? = nil, rest: String = ""
+        files: String? = nil, inputs: String? = nil, outputs: String? = nil, rest: String = ""
     ) -> [UInt8] {
         let files = files ?? #"[{"name":"model.onnx","sha256":"\#(hash)","bytes":123}]"#
         let inputs = inputs ?? #"[{"name":"X","datatype":"FP32","shape":[-1,4]}]"#
+        let outputs =
+            outputs
+                ?? #"""
+                {"name":"label","datatype":"INT64","shape":[-1]},
+                {"name":"probabilities","datatype":"FP32","shape":[-1,3]}
+                """#
         return Array(
             #"""
             {"format":\#(format),"name":\#(name),"version":\#(version),"files":\#(files),
             "signature":{"inputs":\#(inputs),"outputs":[
-            {"name":"label","datatype":"INT64","shape":[-1]},
-            {"name":"probabilities","datatype":"FP32","shape":[-1,3]}]}\#(rest)}
+            \#(outputs)]}\#(rest)}
             """#.utf8)
     }
 
@@ -63,6 +68,46 @@ import Testing
     @Test func weightsAreCopiedUnlessItSaysOtherwise() throws {
         #expect(try Manifest(json: ManifestTests.json()).load == .plain)
         #expect(try Manifest(json: ManifestTests.json(rest: #","load":"plain""#)).load == .plain)
+    }
+
+    // MARK: - Labels
+
+    private static func labelled(_ shape: String, _ labels: String) -> [UInt8] {
+        json(outputs: #"{"name":"y","datatype":"FP32","shape":\#(shape),"labels":\#(labels)}"#)
+    }
+
+    @Test func labelsAreThoseOfTheLastDimension() throws {
+        #expect(try Manifest(json: ManifestTests.json()).labels.isEmpty)
+        for shape in ["[-1,3]", "[4,3]", "[3]"] {
+            let manifest = try Manifest(
+                json: ManifestTests.labelled(shape, #"["cat","","a \"b\":c"]"#))
+            #expect(manifest.labels == ["y": ["cat", "", "a \"b\":c"]], "\(shape)")
+            var scanned = try Samples.scanned("m", 1)
+            scanned.labels = manifest.labels
+            #expect(ModelEntry(index: 0, scanned).labels == manifest.labels)
+        }
+        // An input has no classes: a key that nobody knows.
+        let inputs = #"[{"name":"X","datatype":"FP32","shape":[-1,4],"labels":["a"]}]"#
+        #expect(try Manifest(json: ManifestTests.json(inputs: inputs)).labels.isEmpty)
+    }
+
+    @Test(
+        arguments: [
+            ("[-1,3]", #"["a","b"]"#, "2 labels do not fit its last dimension, which is 3"),
+            ("[3]", "[]", "0 labels do not fit its last dimension, which is 3"),
+            ("[-1,-1]", #"["a"]"#, "labels need a last dimension of a fixed size"),
+            ("[]", #"["a"]"#, "labels are for an output of one or two dimensions"),
+            ("[1,2,2]", #"["a","b"]"#, "labels are for an output of one or two dimensions"),
+            (
+                "[1]", #"["\#(String(repeating: "x", count: 513))"]"#,
+                "a label is longer than 512 bytes"
+            ), ("[1]", "[1]", "signature.outputs[0].labels[0] has the wrong type"),
+            ("[1]", #""a""#, "signature.outputs[0].labels has the wrong type"),
+        ])
+    func labelsThatDoNotFitAreRefused(shape: String, labels: String, says: String) {
+        let text = fault(ManifestTests.labelled(shape, labels)) ?? "no fault"
+        #expect(text.hasPrefix("manifest.json: ") && text.contains(says), "\(text)")
+        #expect(!says.contains("label ") || text.contains("signature.outputs 'y'"), "\(text)")
     }
 
     static let file = #"{"name":"model.onnx","sha256":"\#(hash)","bytes":1}"#

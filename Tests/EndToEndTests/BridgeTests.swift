@@ -174,7 +174,7 @@ import Testing
                 #expect(tensors == [0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0])
                 #expect(json["id"] == nil && json["model_version"] as? String == "1")
 
-                // The highest classes by their places.
+                // The highest classes by their places and names.
                 let classes = try await caller.post(
                     Self.infer,
                     Self.iris.replacing(
@@ -184,7 +184,7 @@ import Testing
                 let best = try #require(try classes.json()["outputs"] as? [[String: Any]])
                 #expect(best[0]["datatype"] as? String == "BYTES", "\(classes.text)")
                 let first = (best[0]["data"] as? [String])?.first
-                #expect(first?.contains(":0") == true, "\(classes.text)")
+                #expect(first?.hasSuffix(":0:setosa") == true, "\(classes.text)")
 
                 // Raw: nothing but floats; everything comes back binary.
                 let raw = try await caller.send(

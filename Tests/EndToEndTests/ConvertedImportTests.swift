@@ -27,6 +27,14 @@ import Testing
         var flowers: Flowers
     }
 
+    private struct Labelled: Decodable {
+        struct Signature: Decodable {
+            struct Output: Decodable { var labels: [String]? }
+            var outputs: [Output]
+        }
+        var signature: Signature
+    }
+
     @Test func modelsOfPythonAnswerAsTheirOriginals() async throws {
         try await withTemporaryFolder { folder in
             let models = folder.appending(path: "models")
@@ -87,6 +95,12 @@ import Testing
             let holds = try await Command.run(
                 "models", "verify", name, "--models", models.path, "--json")
             #expect(holds.status == 0 && holds.output.contains("\"golden\":2"), "\(holds.error)")
+            // Classes with names are labels; numbers from 0 on say nothing that the place does not.
+            let manifest = try Data(
+                contentsOf: models.appending(path: "\(name)/1/manifest.json"))
+            let labels = try JSONDecoder().decode(Labelled.self, from: manifest).signature.outputs
+                .map(\.labels)
+            #expect(labels == [nil, name == "customers" ? ["no", "yes"] : nil], "\(name)")
         }
     }
 

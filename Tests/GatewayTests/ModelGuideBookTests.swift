@@ -75,6 +75,18 @@ import Testing
         #expect(repository.read.withLock { $0 } == ["a 1", "a 2"])
     }
 
+    @Test func labelsAreThoseOfTheVersion() throws {
+        var second = try Self.scanned("a", 2)
+        second.labels = ["Y": ["no", "yes"]]
+        let registry = Registry([try Self.scanned("a"), second])
+        let book = ModelGuideBook(registry: registry, repository: Repository([:]))
+        #expect(book.labels(of: "a", version: "2") == ["Y": ["no", "yes"]])
+        #expect(book.labels(of: "a", version: "1").isEmpty)
+        // It has gone since its call ran.
+        #expect(book.labels(of: "a", version: "3").isEmpty)
+        #expect(book.labels(of: "b", version: "1").isEmpty)
+    }
+
     @Test func whatCannotBeShownSaysWhy() async throws {
         let registry = Registry([
             try Self.scanned("none"), try Self.scanned("large"), try Self.scanned("gone"),

@@ -19,6 +19,13 @@ final class FakeGuide: ModelGuide, @unchecked Sendable {
     var failure: CallFailure?
     var written = 0
     var asked: [String] = []
+    /// By model and version, then by output.
+    var names: [String: [String: [String]]] = [:]
+
+    func labels(of model: String, version: String) -> [String: [String]] {
+        asked.append("labels of \(model) \(version)")
+        return names["\(model) \(version)"] ?? [:]
+    }
 
     func example(
         of model: String, version: String, on loop: any EventLoop,

@@ -17,14 +17,15 @@ final class BridgeBench {
 
     /// - Parameter walk: answers calls; the default answers nothing.
     init(
-        limits: Limits = Limits(),
+        limits: Limits = Limits(), guide: (any ModelGuide)? = nil,
         walk: @escaping (Call) -> Result<Answer, CallFailure>? = { _ in nil }
     ) throws {
         channel = EmbeddedChannel()
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         desk = Desk(walk)
         let front = HTTPFront(
-            routes: RouteTable(BridgeRoutes.all(limits: limits), hidesUnknown: true),
+            routes: RouteTable(
+                BridgeRoutes.all(limits: limits, guide: guide), hidesUnknown: true),
             limits: HTTPLimits(), desk: desk, aside: Aside { [threads] in threads.take($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try front.open(on: channel, peer: Peer(address: "10.0.0.1"), connection: "c")

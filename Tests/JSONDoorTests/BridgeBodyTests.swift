@@ -172,6 +172,30 @@ import Testing
         }
     }
 
+    /// Nobody is asked for names unless the caller asked for classes.
+    @Test func classesHaveTheNamesOfTheManifest() throws {
+        let guide = FakeGuide()
+        guide.names["m 1"] = ["x": ["up", "down"]]
+        let bench = try BridgeBench(guide: guide, walk: Self.identity)
+        _ = try bench.post(Self.infer, Self.input)
+        #expect(guide.asked.isEmpty)
+        func best(_ bench: BridgeBench) throws -> String {
+            let asked = Self.input.replacing(
+                "\"id\"",
+                with: "\"outputs\":[{\"name\":\"x\",\"parameters\":"
+                    + "{\"classification\":2}}],\"id\"")
+            return try #require(try bench.post(Self.infer, asked)).text
+        }
+        let named = try best(bench)
+        #expect(named.contains("\"data\":[\"1.5:0:up\",\"-2.0:1:down\"]"), "\(named)")
+        #expect(guide.asked == ["labels of m 1"])
+        guide.names = [:]
+        let bare = try best(bench)
+        #expect(bare.contains("\"data\":[\"1.5:0\",\"-2.0:1\"]"), "\(bare)")
+        let alone = try best(try BridgeBench(walk: Self.identity))
+        #expect(alone == bare)
+    }
+
     @Test(arguments: ContentCoding.allCases) func compressedAnswers(coding: ContentCoding) throws {
         let bench = try BridgeBench { _ in
             .success(

@@ -132,6 +132,11 @@ import Testing
             try classes(scores, 9, labels: ["cat", "a\"b"]) == (
                 "[4]", #""0.5:1:a\"b","0.5:2","0.25:3","0.1:0:cat""#
             ))
+        // A class without a name among named ones, and every row's own.
+        #expect(
+            try classes(floats([2, 2], [1, 2, 4, 3]), 2, labels: ["", "yes"]) == (
+                "[2,2]", #""2.0:1:yes","1.0:0","4.0:0","3.0:1:yes""#
+            ))
         let batch = floats([2, 3], [1, 2, 3, 6, 5, 4])
         #expect(try classes(batch, 2) == ("[2,2]", #""3.0:2","2.0:1","6.0:0","5.0:1""#))
         #expect(

@@ -14,7 +14,7 @@ extension HTTPFront {
         authorization: AuthorizationQueue?, budget: RequestBudget, standings: any StandingsDesk,
         guide: any ModelGuide, observer: (any HTTPObserver)? = nil, logger: Logger
     ) -> HTTPFront {
-        var routes = BridgeRoutes.all(limits: settings.limits)
+        var routes = BridgeRoutes.all(limits: settings.limits, guide: guide)
         routes += BrowserModule.routes()
         routes += ModelEvents.routes(conditions)
         if let authorization {

@@ -49,6 +49,15 @@ package final class ModelGuideBook: ModelGuide {
         away(on: loop, { self.read(entry) }, done: done)
     }
 
+    package func labels(of model: String, version: String) -> [String: [String]] {
+        do throws(CallFailure) {
+            return try registry.versions(of: model, version: version)[0].labels
+        } catch {
+            // It has gone since the call ran: its places have no names any more.
+            return [:]
+        }
+    }
+
     package func cards(
         _ names: [String], on loop: any EventLoop,
         write: @escaping @Sendable ([ModelCard]) -> TaggedText,

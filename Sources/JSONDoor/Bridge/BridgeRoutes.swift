@@ -11,13 +11,16 @@ package enum BridgeRoutes {
     static let questionBytesMax = 1 << 20
 
     /// All of them; each asks for a token.
-    package static func all(limits: Limits) -> [Route] {
-        let maker = Maker(limits: limits)
+    ///
+    /// - Parameter guide: who knows the names of classes; nil: they have none.
+    package static func all(limits: Limits, guide: (any ModelGuide)? = nil) -> [Route] {
+        let maker = Maker(limits: limits, guide: guide)
         return maker.server() + maker.models() + maker.repository() + AbsentRoutes.all(limits)
     }
 
     private struct Maker {
         let limits: Limits
+        let guide: (any ModelGuide)?
 
         func server() -> [Route] {
             [
@@ -36,7 +39,7 @@ package enum BridgeRoutes {
             ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].flatMap { path in
                 [
                     post(
-                        path + "/infer", .infer, .modelInfer, bytesMax: limits.messageBytes,
+                        path + "/infer", .infer(guide), .modelInfer, bytesMax: limits.messageBytes,
                         produces: [HTTPAnswer.json, HTTPAnswer.octets, EventStream.mediaType],
                         needsBody: true),
                     get(path, .plain(.modelMetadata), .modelMetadata),
@@ -80,18 +83,26 @@ package enum BridgeRoutes {
 // MARK: - What is asked
 
 extension BridgeEndpoint {
-    static let infer = BridgeEndpoint(.infer) { (request, bytes, limits) throws(CallFailure) in
-        let body = TensorBody(
-            bytes, headerLength: try request.tensorHeaderLength(), limits: DocumentLimits(limits))
-        @Sendable func isLong(_ answer: Answer) -> Bool {
-            guard case .inference(let reply) = answer, let form = body.form else { return false }
-            return InferenceAnswer.textBytes(of: reply, for: form) > TensorBody.longTensors
-        }
-        return Question(body: body, isLong: isLong) { (answer) throws(CallFailure) in
-            guard case .inference(let reply) = answer, let form = body.form else {
-                return try .json(answer)
+    static func infer(_ guide: (any ModelGuide)?) -> BridgeEndpoint {
+        BridgeEndpoint(.infer) { (request, bytes, limits) throws(CallFailure) in
+            let body = TensorBody(
+                bytes, headerLength: try request.tensorHeaderLength(),
+                limits: DocumentLimits(limits))
+            @Sendable func isLong(_ answer: Answer) -> Bool {
+                guard case .inference(let reply) = answer, let form = body.form else {
+                    return false
+                }
+                return InferenceAnswer.textBytes(of: reply, for: form) > TensorBody.longTensors
             }
-            return .inference(try InferenceAnswer.encode(reply, for: form))
+            return Question(body: body, isLong: isLong) { (answer) throws(CallFailure) in
+                guard case .inference(let reply) = answer, var form = body.form else {
+                    return try .json(answer)
+                }
+                if form.classifies, let guide {
+                    form.labels = guide.labels(of: reply.model, version: reply.version)
+                }
+                return .inference(try InferenceAnswer.encode(reply, for: form))
+            }
         }
     }
 

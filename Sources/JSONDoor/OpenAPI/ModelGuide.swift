@@ -1,4 +1,4 @@
-// What this room asks the house about models beyond what the walk answers: signatures and golden cases. Whether a caller may
+// What this room asks the house about models beyond what the walk answers: signatures, golden cases and labels. Whether a caller may
 // know of a model is judged by the walk, before.
 
 package import Contract
@@ -50,6 +50,9 @@ package protocol ModelGuide: Sendable {
     func example(
         of model: String, version: String, on loop: any EventLoop,
         done: @escaping (Result<ModelExample, CallFailure>) -> Void)
+    /// The names of the classes of a version's outputs, by output (docs/manifest.md, `labels`); empty when there are none, or
+    /// the version has gone. Also asked on other threads.
+    func labels(of model: String, version: String) -> [String: [String]]
     /// Has `write` called, away from the event loop, with the cards of those of these models that can be called.
     ///
     /// - Parameter done: once, on `loop`. UNAVAILABLE when too many ask at once.

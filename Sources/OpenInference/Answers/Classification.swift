@@ -31,7 +31,9 @@ enum Classification {
             }
             for place in order.prefix(kept) {
                 var text = "\(text(of: output, first + place)):\(place)"
-                if let labels, place < labels.count { text += ":" + labels[place] }
+                if let labels, place < labels.count, !labels[place].isEmpty {
+                    text += ":" + labels[place]
+                }
                 bytes.writeInteger(UInt32(text.utf8.count), endianness: .little)
                 bytes.writeString(text)
             }

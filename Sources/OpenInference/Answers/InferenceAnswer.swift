@@ -9,7 +9,7 @@ package struct AnswerForm: Sendable, Equatable {
     package var outputs: [RequestedOutput]
     /// For outputs that do not say.
     package var binaryOutput: Bool
-    /// For classification: the names of the places of an output's last dimension, by the output's name.
+    /// For classification: the names of the places of an output's last dimension, by the output's name; an empty one is none.
     package var labels: [String: [String]]
 
     package init(
@@ -20,6 +20,9 @@ package struct AnswerForm: Sendable, Equatable {
         self.binaryOutput = binaryOutput
         self.labels = labels
     }
+
+    /// Whether anybody asked for classes: only then labels are looked for.
+    package var classifies: Bool { outputs.contains { $0.classification != nil } }
 
     /// The wishes for one output.
     func wish(for name: String) -> RequestedOutput {

@@ -186,6 +186,7 @@ package final class BucketRepository: ModelRepository {
             model.directory = cache.directory(of: ContentKey.key(manifest))
             model.files = manifest.files
             model.signature = manifest.signature
+            model.labels = manifest.labels
             model.limits = manifest.limits
             model.measured = manifest.measured
             guard let objects else { return model }

@@ -702,6 +702,18 @@ def case_of(
     }
 
 
+def labels_of(model: Any, answers: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """The names of the classes, by output, where they say more than their places do."""
+    classes = getattr(model, "classes_", None)
+    probabilities = answers.get("probabilities")
+    if classes is None or probabilities is None or np.ndim(classes) != 1:
+        return {}
+    names = [str(name) for name in classes]
+    if probabilities.shape[1:] != (len(names),) or names == [str(place) for place in range(len(names))]:
+        return {}
+    return {"probabilities": names}
+
+
 def is_small(case: dict[str, Any]) -> bool:
     return sum(len(tensor["data"]) for side in case.values() for tensor in side) <= GOLDEN_ELEMENTS_MAX
 
@@ -739,6 +751,7 @@ def convert(source: pathlib.Path, kind: str, folder: pathlib.Path, rows_file: pa
         "estimator": " > ".join(type(step).__name__ for step in chain_of(model)),
         "notes": original.notes,
         "features": feature_names(model) if len(inputs) == 1 else [],
+        "labels": labels_of(model, answers),
         "rows": int(len(clear)),
         "rows_given": rows_file is not None,
         "parity": case_of(inputs, rows, datatypes, answers, clear),

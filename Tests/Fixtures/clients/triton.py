@@ -148,8 +148,13 @@ def iris(client):
         found = client.infer("iris", [tensor], outputs=best, headers=auth()).as_numpy("probabilities")
         assert found.shape == (2, 2), found
         first = [e.decode() if isinstance(e, bytes) else e for e in found[:, 0]]
-        assert [e.split(":")[1] for e in first] == ["0", "2"], found
+        assert [e.split(":")[1:] for e in first] == [["0", "setosa"], ["2", "virginica"]], found
         assert abs(float(first[0].split(":")[0]) - shares[0][0]) < 1e-5, found
+        # A model without a manifest has no names for its places.
+        inputs, _ = tensors("FP32", np.array([[0.25, 0.5]], np.float32), True, binary)
+        best = [http.InferRequestedOutput("y", binary_data=binary, class_count=1)]
+        found = client.infer("identity-fp32", inputs, outputs=best, headers=auth()).as_numpy("y")
+        assert [e.decode() if isinstance(e, bytes) else e for e in found.flat] == ["0.5:1"], found
     pending = [client.async_infer("iris", [tensor], headers=auth()) for _ in range(20)]
     for answer in pending:
         same(answer.get_result().as_numpy("label"), np.array([0, 2]), "async")
