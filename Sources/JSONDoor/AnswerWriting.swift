@@ -1,5 +1,6 @@
 // An answer's head as bytes (RFC 9112 section 4), with the fields every answer has.
 
+import Contract
 import NIOCore
 import NIOHTTP1
 
@@ -53,6 +54,7 @@ enum AnswerWriting {
         writeLength(answer, frame.length, &bytes)
         writeName(frame, &bytes)
         writeManners(answer, frame, &bytes)
+        if let timing = answer.timing { write(timing, &bytes) }
         for (name, value) in answer.fields {
             bytes.writeString(name)
             field(": ", value, &bytes)
@@ -89,6 +91,38 @@ enum AnswerWriting {
             field("", String(frame.number), &bytes)
         }
         if let traceparent = frame.traceparent { field("traceparent: ", traceparent, &bytes) }
+    }
+
+    /// W3C Server Timing: milliseconds, how many calls ran together, and `cold` when the model was asleep.
+    private static func write(_ timing: Timing, _ bytes: inout ByteBuffer) {
+        bytes.writeStaticString("server-timing: admission;dur=")
+        write(milliseconds: timing.admission, &bytes)
+        bytes.writeStaticString(", queue;dur=")
+        write(milliseconds: timing.queue, &bytes)
+        bytes.writeStaticString(", load;dur=")
+        write(milliseconds: timing.load, &bytes)
+        bytes.writeStaticString(", run;dur=")
+        write(milliseconds: timing.run, &bytes)
+        if timing.batch > 0 {
+            bytes.writeStaticString(", batch;desc=")
+            bytes.writeString(String(timing.batch))
+        }
+        bytes.writeStaticString(timing.cold ? ", cold\r\n" : "\r\n")
+    }
+
+    /// With three places behind the point.
+    private static func write(milliseconds time: Nanoseconds, _ bytes: inout ByteBuffer) {
+        let whole = time.microseconds / 1_000
+        let rest = UInt32(truncatingIfNeeded: time.microseconds % 1_000)
+        if whole < 10 {
+            bytes.writeInteger(UInt8(ascii: "0") + UInt8(whole))
+        } else {
+            bytes.writeString(String(whole))
+        }
+        let zero = UInt32(UInt8(ascii: "0"))
+        bytes.writeInteger(
+            UInt32(UInt8(ascii: ".")) << 24 | (zero + rest / 100) << 16
+                | (zero + rest / 10 % 10) << 8 | (zero + rest % 10))
     }
 
     /// What browsers go by.

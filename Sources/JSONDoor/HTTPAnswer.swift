@@ -17,6 +17,8 @@ package struct HTTPAnswer: Sendable {
     package var body: ByteBuffer
     /// More of the body, behind `body`: large tensors, which are not copied.
     package var pieces: [ByteBuffer] = []
+    /// Where the call's time went: `Server-Timing`.
+    package var timing: Timing?
     /// Nothing more is read from this connection.
     package var closes = false
     /// Why there is nothing better, for logs; the status alone where no failure of the house is behind it.

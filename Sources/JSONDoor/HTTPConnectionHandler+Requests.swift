@@ -17,7 +17,8 @@ extension HTTPConnectionHandler {
         origin = allowedOrigin(head, places)
         let checked: CheckedHead
         do throws(HTTPRefusal) {
-            checked = try HeadCheck.check(head, places, serverName: peer.serverName)
+            checked = try HeadCheck.check(
+                head, places, serverName: peer.serverName, familiar: &familiar)
         } catch {
             let hasBody = places.count(.transferEncoding) > 0 || places.count(.contentLength) > 0
             machine.head(isLast: error.closes || !head.isKeepAlive, hasBody: hasBody)
@@ -39,7 +40,7 @@ extension HTTPConnectionHandler {
     }
 
     private func find(_ method: HTTPMethod, _ path: String) {
-        switch front.routes.find(method, path) {
+        switch route(method, path) {
         case .route(let place, let captures):
             request?.captures = captures
             self.place = place
@@ -56,6 +57,14 @@ extension HTTPConnectionHandler {
             guard front.routes.hidesUnknown else { return refuse(answer) }
             identify { $0.refuse(answer) }
         }
+    }
+
+    /// The table's answer; the one of before when the head is the one of before.
+    private func route(_ method: HTTPMethod, _ path: String) -> RouteTable.Found {
+        if let known = familiar?.found, known.method == method { return known.route }
+        let found = front.routes.find(method, path)
+        familiar?.found = (method, found)
+        return found
     }
 
     private func allowedOrigin(_ head: HTTPRequestHead, _ places: FieldPlaces) -> String? {

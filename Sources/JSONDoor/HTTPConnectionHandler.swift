@@ -27,6 +27,8 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     var isHead = false
     /// Of the page that asks, when it may read the answer.
     var origin: String?
+    /// Where the last head went, so that the next one's is compared and not read.
+    var familiar: FamiliarAddress?
     /// The last token that was judged active, so that the next request's is compared and not copied.
     var shown: Secret?
     var date = ""

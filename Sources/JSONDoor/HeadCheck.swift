@@ -15,6 +15,28 @@ struct CheckedHead: Equatable {
     var isLast: Bool
 }
 
+/// What a head says about where it goes, once it has passed.
+struct CheckedAddress: Equatable {
+    var path: String
+    var query: String?
+    var host: String
+}
+
+/// The last address of a connection: most heads ask for the same again, which need not be read anew.
+struct FamiliarAddress {
+    /// As the head has them.
+    let uri: String
+    let host: String
+    let address: CheckedAddress
+    /// The route, by the method it was looked up for.
+    var found: (method: HTTPMethod, route: RouteTable.Found)?
+
+    /// - Parameter host: the head's one Host field.
+    func fits(_ head: HTTPRequestHead, host: String) -> Bool {
+        uri == head.uri && self.host == host
+    }
+}
+
 /// Why a request is not looked at any further.
 struct HTTPRefusal: Error, Equatable {
     var status: HTTPResponseStatus
@@ -24,9 +46,12 @@ struct HTTPRefusal: Error, Equatable {
 }
 
 enum HeadCheck {
-    /// - Parameter serverName: the name of SNI, or empty.
+    /// - Parameters:
+    ///   - serverName: the name of SNI, or empty; the same for all heads of a connection.
+    ///   - familiar: of the heads before; changed when this head's address is another.
     static func check(
-        _ head: HTTPRequestHead, _ places: FieldPlaces, serverName: String
+        _ head: HTTPRequestHead, _ places: FieldPlaces, serverName: String,
+        familiar: inout FamiliarAddress?
     ) throws(HTTPRefusal) -> CheckedHead {
         guard head.version == .http1_1 || head.version == .http1_0 else {
             throw HTTPRefusal(
@@ -34,6 +59,31 @@ enum HeadCheck {
                 closes: true)
         }
         let body = try bodyKind(head, places)
+        let host = places.only(.host, in: head.headers)
+        let address: CheckedAddress
+        if let host, let known = familiar, known.fits(head, host: host) {
+            address = known.address
+        } else {
+            familiar = nil
+            address = try self.address(head, places, serverName: serverName)
+            if let host, head.uri.utf8.count <= familiarBytesMax {
+                familiar = FamiliarAddress(uri: head.uri, host: host, address: address)
+            }
+        }
+        return CheckedHead(
+            path: address.path, query: address.query, host: address.host, body: body,
+            expectsContinue: try expectation(head, places),
+            // The parser stops behind a request to upgrade or connect: whatever follows is not HTTP to it.
+            isLast: !head.isKeepAlive || places.count(.upgrade) > 0
+                || head.method == .CONNECT)
+    }
+
+    /// Longer targets are read each time: an idle connection keeps no more than this.
+    private static let familiarBytesMax = 512
+
+    private static func address(
+        _ head: HTTPRequestHead, _ places: FieldPlaces, serverName: String
+    ) throws(HTTPRefusal) -> CheckedAddress {
         let target = try target(head)
         let host = try host(head, places, authority: target.authority)
         if !serverName.isEmpty, !host.isEmpty, host != serverName, name(of: host) != serverName,
@@ -52,12 +102,7 @@ enum HeadCheck {
                 message: "a token must not stand in the address: send Authorization: Bearer",
                 closes: false)
         }
-        return CheckedHead(
-            path: target.path, query: target.query, host: host, body: body,
-            expectsContinue: try expectation(head, places),
-            // The parser stops behind a request to upgrade or connect: whatever follows is not HTTP to it.
-            isLast: !head.isKeepAlive || places.count(.upgrade) > 0
-                || head.method == .CONNECT)
+        return CheckedAddress(path: target.path, query: target.query, host: host)
     }
 
     /// RFC 9112 section 6: one way to say how long a body is.

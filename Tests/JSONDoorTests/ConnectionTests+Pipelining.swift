@@ -77,4 +77,30 @@ extension ConnectionTests {
             #expect(!bench.isOpen)
         }
     }
+
+    /// A connection remembers where its last head went: whatever differs is read anew, and what was wrong is not believed next.
+    @Test func aFamiliarHeadLetsNothingPassThatIsNew() throws {
+        try bench(serverName: "gw") { (bench) throws in
+            func status(_ request: String) throws -> String {
+                String(try bench.send(request).dropFirst("HTTP/1.1 ".count).prefix(3))
+            }
+            for _ in 0..<3 {
+                #expect(try status(get("/hello")) == "200")
+                #expect(try status(get("/hello", method: "HEAD")) == "200")
+                #expect(try status(post("/hello", "")) == "405")
+                #expect(try status(get("/hello?a=b")) == "200")
+                #expect(try status(get("/hello?access_token=t")) == "400")
+                #expect(try status(get("/hello?access_token=t")) == "400")
+                #expect(try status(get("/models/iris/ready")) == "200")
+                #expect(try status(get("/models/other/ready")) == "200")
+                #expect(try status("GET /hello HTTP/1.1\r\nHost: else\r\n\r\n") == "421")
+                #expect(try status("GET /hello HTTP/1.1\r\nHost: else\r\n\r\n") == "421")
+                #expect(try status("GET https://gw/hello HTTP/1.1\r\nHost: gw\r\n\r\n") == "200")
+                #expect(try status(get("/nothing")) == "404")
+                #expect(try status(get("/nothing")) == "404")
+            }
+            #expect(bench.isOpen)
+            #expect(try status(get("/hello", "Host: gw\r\n")) == "400")
+        }
+    }
 }

@@ -200,7 +200,7 @@ final class BridgeCall: CallHandle {
         case .success(let whole): answer = whole
         case .failure(let failure): answer = .failure(failure)
         }
-        if endpoint.method == .infer { answer.fields.append(outcome.timing.field) }
+        if endpoint.method == .infer { answer.timing = outcome.timing }
         if let allowance = outcome.allowance { answer.fields += allowance.fields }
         guard let coding = Deflation.coding(for: answer, request) else { return finish(answer) }
         guard answer.byteCount > Deflation.longBytes else {
@@ -218,19 +218,3 @@ final class BridgeCall: CallHandle {
 }
 
 @available(*, unavailable) extension BridgeCall: Sendable {}
-
-extension Timing {
-    /// `Server-Timing` (W3C Server Timing): milliseconds, how many calls ran together, and `cold` when the model was asleep.
-    package var field: (name: String, value: String) {
-        let parts = [("admission", admission), ("queue", queue), ("load", load), ("run", run)]
-            .map { "\($0);dur=\(Timing.milliseconds($1))" }
-        let run = batch > 0 ? ", batch;desc=\(batch)" : ""
-        return ("server-timing", parts.joined(separator: ", ") + run + (cold ? ", cold" : ""))
-    }
-
-    private static func milliseconds(_ time: Nanoseconds) -> String {
-        let fraction = String(time.microseconds % 1_000)
-        return "\(time.milliseconds)." + String(repeating: "0", count: 3 - fraction.utf8.count)
-            + fraction
-    }
-}
