@@ -28,13 +28,27 @@ package struct AppendedFile: ~Copyable, Sendable {
     private static func opened(_ path: String) throws(FileFault) -> Descriptor {
         // SAFETY: open reads the path as a C string that lives for the call.
         let number = unsafe open(
-            path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+            path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard number >= 0 else { throw FileFault(number: errno, name: path) }
         let descriptor = Descriptor(takingOwnershipOf: number)
         guard try descriptor.facts(path).kind == .file else {
             throw FileFault(number: EINVAL, name: path)
         }
         return descriptor
+    }
+
+    /// Ends a line that somebody was killed, or had a full disk, in the middle of: what is appended next begins a line.
+    package func endLine() throws(FileFault) {
+        let byteCount = try byteCount()
+        guard byteCount > 0 else { return }
+        var last: UInt8 = 0
+        // SAFETY: pread writes the one byte it is given.
+        while unsafe pread(descriptor.number, &last, 1, off_t(byteCount - 1)) < 0 {
+            guard errno == EINTR else { throw FileFault(number: errno, name: name) }
+        }
+        guard last != UInt8(ascii: "\n") else { return }
+        let (_, fault) = appendLater([UInt8(ascii: "\n")])
+        if let fault { throw fault }
     }
 
     /// Appends all of `bytes` and waits until they are on the disk. Returns the file's size in bytes.
@@ -92,8 +106,15 @@ package struct AppendedFile: ~Copyable, Sendable {
         }
     }
 
-    /// Sets the file aside as PATH.1, that as PATH.2, and so on: `keep` of them are left, the oldest is replaced.
+    /// Sets the file aside as PATH.1, that as PATH.2, and so on: `keep` of them are left, the oldest is replaced. With none to
+    /// keep the file itself goes.
     package static func setAside(_ path: String, keep: Int) throws(FileFault) {
+        if keep == 0 {
+            // SAFETY: unlink reads the path as a C string that lives for the call.
+            guard unsafe unlink(path) == 0 || errno == ENOENT else {
+                throw FileFault(number: errno, name: path)
+            }
+        }
         for number in stride(from: keep, to: 0, by: -1) {
             let from = number == 1 ? path : "\(path).\(number - 1)"
             try rename(from, to: "\(path).\(number)")

@@ -58,6 +58,31 @@ import Testing
         }
     }
 
+    @Test func halfALineOfBeforeIsEndedAndNothingElse() async throws {
+        try await withFolder { folder in
+            let path = folder + "/log"
+            for (before, after) in [
+                ("", "new\n"), ("old\n", "old\nnew\n"), ("ol", "ol\nnew\n"), ("\n", "\nnew\n"),
+            ] {
+                try Data(before.utf8).write(to: URL(filePath: path))
+                let file = try AppendedFile(path: path)
+                try file.endLine()
+                _ = try file.append(Array("new\n".utf8))
+                #expect(try String(contentsOfFile: path, encoding: .utf8) == after)
+            }
+        }
+    }
+
+    @Test func withNoneToKeepTheFileBeginsAnew() async throws {
+        try await withFolder { folder in
+            let path = folder + "/log"
+            try Data("1\n".utf8).write(to: URL(filePath: path))
+            try AppendedFile.setAside(path, keep: 0)
+            try AppendedFile.setAside(path, keep: 0)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+        }
+    }
+
     @Test func filesAreSetAsideByNumberAndTheOldestGoes() async throws {
         try await withFolder { folder in
             let path = folder + "/log"

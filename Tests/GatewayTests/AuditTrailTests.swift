@@ -45,6 +45,22 @@ import Testing
         }
     }
 
+    @Test func withNoneToKeepAFullFileBeginsAnew() async throws {
+        try await withFolder { folder in
+            var settings = AuditSettings()
+            settings.bytes = 1_024
+            settings.files = 0
+            let file = AuditFile(settings, state: folder)
+            var most: UInt64 = 0
+            for number in 0..<100 {
+                try file.append(AuditEvent(act: "infer", outcome: .refused, object: "\(number)"))
+                let size = try? FileManager.default.attributesOfItem(atPath: file.path)[.size]
+                most = max(most, (size as? NSNumber)?.uint64Value ?? 0)
+            }
+            #expect(most > 0 && most < 1_024)
+        }
+    }
+
     @Test func aFullFileIsSetAsideAndTheOldestGoes() async throws {
         try await withFolder { folder in
             var settings = AuditSettings()

@@ -50,6 +50,7 @@ package final class AccessFile: Sendable {
         self.keep = keep
         if let path {
             let file = try AppendedFile(path: path)
+            try file.endLine()
             let byteCount = try file.byteCount()
             state = Mutex(State(file: file, byteCount: byteCount))
         } else {

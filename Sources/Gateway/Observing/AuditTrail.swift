@@ -138,7 +138,9 @@ package struct AuditFile: Sendable {
 
     /// Appends whole lines, which are on the disk when it returns. Blocks.
     package func append(_ bytes: [UInt8]) throws(FileFault) {
-        let size = try AppendedFile(path: path).append(bytes)
+        let file = try AppendedFile(path: path)
+        try file.endLine()
+        let size = try file.append(bytes)
         if size >= UInt64(bytesMax) { try AppendedFile.setAside(path, keep: files) }
     }
 
