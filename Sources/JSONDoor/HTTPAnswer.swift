@@ -48,11 +48,18 @@ package struct HTTPAnswer: Sendable {
     package static func error(
         _ status: HTTPResponseStatus, _ message: String, code: String = "", reason: String = ""
     ) -> HTTPAnswer {
+        HTTPAnswer(status: status, text: members(status, message, code, reason) + "}\n")
+    }
+
+    /// The document of ``error(_:_:code:reason:)`` without its end.
+    private static func members(
+        _ status: HTTPResponseStatus, _ message: String, _ code: String, _ reason: String
+    ) -> String {
         var text = "{\"error\":" + JSONText.quoted(message)
         text += ",\"title\":" + JSONText.quoted(status.reasonPhrase) + ",\"status\":\(status.code)"
         if !code.isEmpty { text += ",\"code\":" + JSONText.quoted(code) }
         if !reason.isEmpty { text += ",\"reason\":" + JSONText.quoted(reason) }
-        return HTTPAnswer(status: status, text: text + "}\n")
+        return text
     }
 
     /// Bytes of the whole body.
@@ -71,9 +78,8 @@ package struct HTTPAnswer: Sendable {
 extension HTTPAnswer {
     /// A call's failure as an answer: the only place where one becomes the other.
     package static func failure(_ failure: CallFailure) -> HTTPAnswer {
-        var answer = error(
-            status(failure.code, failure.reason), failure.message, code: failure.code.name,
-            reason: failure.reason == .none ? "" : failure.reason.rawValue)
+        var answer = HTTPAnswer(
+            status: status(failure.code, failure.reason), text: members(failure) + "}\n")
         answer.code = failure.code
         answer.reason = failure.reason
         if let wait = failure.retryAfter { answer.fields.append(retryAfter(wait)) }
@@ -86,6 +92,18 @@ extension HTTPAnswer {
         default: break
         }
         return answer
+    }
+
+    /// The same failure in an event: an event has no fields, so that `retry_after` stands in the document, in seconds.
+    package static func event(of failure: CallFailure) -> ByteBuffer {
+        let wait = failure.retryAfter.map { ",\"retry_after\":" + retryAfter($0).value } ?? ""
+        return ByteBuffer(string: members(failure) + wait + "}\n")
+    }
+
+    private static func members(_ failure: CallFailure) -> String {
+        members(
+            status(failure.code, failure.reason), failure.message, failure.code.name,
+            failure.reason == .none ? "" : failure.reason.rawValue)
     }
 
     /// Whole seconds, at least one (RFC 9110 section 10.2.3).

@@ -272,7 +272,23 @@ import Testing
             resource.progress?.fail(refusal)
             let rest = try bench.received()
             #expect(rest.contains("event: error\ndata: {\"error\":\"there is no model"))
-            #expect(rest.contains("\"reason\":\"MODEL_NOT_FOUND\"") && rest.hasSuffix("0\r\n\r\n"))
+            #expect(rest.contains("\"reason\":\"MODEL_NOT_FOUND\"}") && rest.hasSuffix("0\r\n\r\n"))
+        }
+        try withEvents(isProgress: true) { (bench, resource) throws in
+            try bench.send(ask)
+            resource.progress?.progress(Progress(state: .queued))
+            var busy = CallFailure(.unavailable, .queueFull, "too many wait")
+            busy.retryAfter = .milliseconds(2_001)
+            resource.progress?.fail(busy)
+            let all = try bench.received()
+            // What a plain answer says by Retry-After: 3 s, and its status.
+            #expect(
+                all.contains(
+                    "\"status\":503,\"code\":\"UNAVAILABLE\",\"reason\":\"QUEUE_FULL\",\"retry_after\":3}\n\n"
+                ), "\(all)")
+            let plain = HTTPAnswer.failure(busy)
+            #expect(plain.fields.contains { $0 == ("retry-after", "3") })
+            #expect(!String(buffer: plain.body).contains("retry_after"))
         }
         try withEvents(isProgress: true) { (bench, resource) throws in
             try bench.send(ask)

@@ -359,7 +359,8 @@ function failure(status, text, headers) {
   } catch {
     // Not the gateway: something on the way to it.
   }
-  const wait = Number(headers?.get("retry-after") ?? NaN);
+  // An event has no fields of its own.
+  const wait = Number(headers?.get("retry-after") ?? said.retry_after ?? NaN);
   return new SluiceError(typeof said.error === "string" ? said.error : `HTTP status ${status}`, {
     status: status || said.status || 0, code: said.code, reason: said.reason,
     retryAfter: Number.isFinite(wait) ? wait : undefined,

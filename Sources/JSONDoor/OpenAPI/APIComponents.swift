@@ -37,6 +37,9 @@ enum APIComponents {
         .optional("title", .string()), .optional("status", .integer(least: 400, most: 599)),
         .optional("code", .noted(.string(), "A status of gRPC: NOT_FOUND")),
         .optional("reason", .noted(.string(), "Finer: MODEL_NOT_FOUND")),
+        .optional(
+            "retry_after",
+            .noted(.integer(least: 1), "Whole seconds; of an event, which has no Retry-After.")),
     ])
 
     private static let parameters = APISchema.map(.either([.string(), .number, .boolean]))

@@ -50,9 +50,9 @@ package final class EventStream {
         finish(EventStream.event("end", json))
     }
 
-    /// The last event: what ``HTTPAnswer/failure(_:)`` says.
+    /// The last event: what ``HTTPAnswer/failure(_:)`` says, its Retry-After too.
     package func fail(_ failure: CallFailure) {
-        finish(EventStream.event("error", HTTPAnswer.failure(failure).body))
+        finish(EventStream.event("error", HTTPAnswer.event(of: failure)))
     }
 
     /// The caller has gone: nothing is written any more.

@@ -2,6 +2,8 @@
 // SLUICE_MODULE (the file), SLUICE_URL, SLUICE_TOKEN and NODE_EXTRA_CA_CERTS.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 
 const { Sluice, SluiceError } = await import(process.env.SLUICE_MODULE);
@@ -99,6 +101,26 @@ test("errors say what the gateway says", async () => {
   assert.equal(stranger.code, "UNAUTHENTICATED");
   const path = await failed(sluice.metadata("../iris"));
   assert.equal(path.status, 404);
+});
+
+test("an error in a stream says when to come again", async () => {
+  // What a gateway says whose queue fills up while a model wakes.
+  const server = createServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    response.end('event: progress\ndata: {"state":"queued"}\n\nevent: error\n'
+      + 'data: {"error":"too many wait","status":503,"code":"UNAVAILABLE","reason":"QUEUE_FULL","retry_after":3}\n\n');
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const heard = [];
+  const busy = new Sluice({ url: `http://127.0.0.1:${server.address().port}`, token });
+  const error = await busy.infer("iris", flower, { onProgress: (progress) => heard.push(progress.state) })
+    .then(() => assert.fail("this should fail"), (error) => error);
+  server.closeAllConnections();
+  server.close();
+  assert.deepEqual(heard, ["queued"]);
+  assert.equal(error.retryAfter, 3);
+  assert.equal(error.status, 503);
+  assert.equal(error.reason, "QUEUE_FULL");
 });
 
 test("the token may come from a function", async () => {
