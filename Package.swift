@@ -130,7 +130,8 @@ let package = Package(
             dependencies: ["Contract", "OpenInference", "Compression", nio, posix, http, logging],
             resources: [.embedInCode("Browser/sluice.js")]
                 + [
-                    "index.html", "console.css", "icon.svg", "app.js", "gateway.js", "dom.js",
+                    "index.html", "console.css", "icon.svg", "theme.js", "app.js", "gateway.js",
+                    "dom.js",
                     "words.js", "models.js", "try.js", "tensors.js", "snippets.js", "charts.js",
                     "clients.js",
                 ].map { .embedInCode("Console/Page/\($0)") },

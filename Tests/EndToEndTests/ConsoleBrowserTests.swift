@@ -15,8 +15,8 @@ import Testing
     private static let scenarios: Set = [
         "signing_in", "wrong_token", "cold_call", "cancelling", "probabilities", "bad_input",
         "forbidden_model",
-        "administration", "live", "by_keyboard", "on_a_phone", "policy", "cross_origin",
-        "the_same_words",
+        "administration", "live", "by_keyboard", "theme_is_kept", "on_a_phone", "policy",
+        "cross_origin", "the_same_words",
     ]
 
     @Test func whatPeopleDoInABrowser() async throws {

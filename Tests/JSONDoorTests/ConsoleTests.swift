@@ -30,6 +30,10 @@ import Testing
                 + "frame-ancestors 'none'",
         ] { #expect(answer.contains("\r\n\(field)\r\n"), "\(field)") }
         #expect(!answer.contains("no-store") && bench.walk.calls.isEmpty)
+        // The theme is there before anything is painted: no module, and before the style.
+        let (theme, style) = ("<script src=\"/console/theme.js\">", "<link rel=\"stylesheet\"")
+        let place = try #require(answer.firstRange(of: theme)?.upperBound)
+        #expect(try place < #require(answer.firstRange(of: style)?.lowerBound))
         // Nothing in it that the policy would refuse.
         #expect(!answer.contains(#/<script(?![^>]* src=")|\son\w+=|style=|https?:///#))
     }
@@ -73,13 +77,17 @@ import Testing
         #expect(try bench.get("/", method: "POST").hasPrefix("HTTP/1.1 405"))
     }
 
-    /// Nothing but what the page says of itself: it keeps the token in memory.
+    /// What the page says of itself: it keeps the token in memory. The theme is kept in storage, by a script that knows nothing
+    /// else.
     @Test func noScriptTouchesStorageOrMarkup() throws {
         let bench = try ConsoleBench()
         for route in ConsoleRoutes.page() where route.path.hasSuffix(".js") {
             let script = try bench.get(route.path)
+            let keepsTheme = route.path == "/console/theme.js"
+            #expect(script.contains("localStorage") == keepsTheme, "\(route.path)")
+            if keepsTheme { #expect(!script.lowercased().contains("token")) }
             for word in [
-                "localStorage", "sessionStorage", "indexedDB", "document.cookie", "innerHTML",
+                "sessionStorage", "indexedDB", "document.cookie", "innerHTML",
                 "insertAdjacentHTML", "eval(", "Function(", "document.write",
             ] { #expect(!script.contains(word), "\(route.path): \(word)") }
         }

@@ -31,6 +31,7 @@ package enum ConsoleRoutes {
             Route(.GET, "/", resource: page, description: .consoleFile("page")),
             file("console.css", PackageResources.console_css, "text/css; charset=utf-8"),
             file("icon.svg", PackageResources.icon_svg, "image/svg+xml"),
+            file("theme.js", PackageResources.theme_js, script),
             file("app.js", PackageResources.app_js, script),
             file("gateway.js", PackageResources.gateway_js, script),
             file("dom.js", PackageResources.dom_js, script),

@@ -348,6 +348,34 @@ def by_keyboard(browser):
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 
+def theme_is_kept(browser):
+    """Over a reload, from before the page's own scripts run; and nothing else is."""
+    with Visit(browser) as visit:
+        page = visit.page
+        theme = lambda: page.evaluate("document.documentElement.dataset.theme ?? null")
+        stored = lambda: page.evaluate("Object.entries(localStorage)")
+        assert theme() is None and stored() == []
+        page.locator("#theme").click()
+        page.locator("#theme").click()
+        assert theme() == "dark" and stored() == [["sluice.theme", "dark"]], (theme(), stored())
+        page.route("**/console/app.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
+        page.reload()
+        assert theme() == "dark", "it waits for the page's module"
+        page.unroute("**/console/app.js")
+        page.reload()
+        visit.sign_in(READER)
+        assert stored() == [["sluice.theme", "dark"]], stored()
+        expect(page.locator("#theme")).to_have_attribute("aria-label", re.compile("^Theme: dark"))
+        # Back to the system's: nothing is left.
+        page.locator("#theme").click()
+        assert theme() is None and stored() == [], (theme(), stored())
+        # A word that is no theme is none of ours.
+        page.evaluate("localStorage.setItem('sluice.theme', 'x\" onload=')")
+        page.reload()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert theme() is None
+
+
 def on_a_phone(browser):
     with Visit(browser, width=360, height=740) as visit:
         page = visit.page
@@ -437,7 +465,7 @@ def the_same_words(browser):
 
 
 SCENARIOS = [signing_in, wrong_token, cold_call, cancelling, probabilities, bad_input, forbidden_model, administration, live,
-             by_keyboard, on_a_phone, policy, cross_origin, the_same_words]
+             by_keyboard, theme_is_kept, on_a_phone, policy, cross_origin, the_same_words]
 
 
 def main():

@@ -202,7 +202,10 @@ function theme(name) {
     name === "system" && s("path", { d: "M8 2a6 6 0 0 1 0 12z", fill: "currentColor" })));
   by("theme").setAttribute("aria-label", label);
   by("theme").title = label;
-  by("theme").onclick = () => theme(next);
+  by("theme").onclick = () => {
+    theme(next);
+    globalThis.keepTheme?.(next);
+  };
 }
 
 addEventListener("hashchange", route);
@@ -210,5 +213,5 @@ addEventListener("pointerdown", () => { isPressing = true; });
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { setTimeout(() => { isPressing = false; }, 0); });
 document.addEventListener("visibilitychange", () => { if (session && !document.hidden) session.refresh(); });
 by("leave").addEventListener("click", () => signOut());
-theme("system");
+theme(document.documentElement.getAttribute("data-theme") ?? "system");
 signIn();
