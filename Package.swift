@@ -131,9 +131,8 @@ let package = Package(
             resources: [.embedInCode("Browser/sluice.js")]
                 + [
                     "index.html", "console.css", "icon.svg", "theme.js", "app.js", "gateway.js",
-                    "dom.js",
-                    "words.js", "models.js", "try.js", "tensors.js", "snippets.js", "charts.js",
-                    "clients.js",
+                    "dom.js", "words.js", "models.js", "try.js", "tensors.js", "snippets.js",
+                    "charts.js", "clients.js",
                 ].map { .embedInCode("Console/Page/\($0)") },
             swiftSettings: strict),
         room("Issuer", ["Contract", "TLS", grdb]),

@@ -132,54 +132,6 @@ private final class Load: Sendable {
         }
     }
 
-    /// RFC 8705 section 3: a token that was given to the owner of a certificate is worth nothing without it.
-    @Test func aBoundTokenNeedsItsCertificate() async throws {
-        try await withAuthority { authority in
-            for name in ["owner", "other"] { try await authority.issueClient(name) }
-            let digest = try await Command.run(
-                program: "/bin/bash",
-                [
-                    "-c",
-                    "set -o pipefail; openssl x509 -in \(authority.path("owner.crt")) -outform DER"
-                        + " | openssl dgst -sha256 -binary | basenc --base64url | tr -d =\\\\n",
-                ])
-            try #require(digest.status == 0 && digest.output.count == 43, "\(digest)")
-            let answer = """
-                {"active": true, "client_id": "app", "scope": "infer:*", "aud": "gw", \
-                "cnf": {"x5t#S256": "\(digest.output)"}}
-                """
-            try await withIntrospection(answering: answer) { url in
-                let issuer = """
-                    auth:
-                      issuers:
-                        - { name: main, kind: introspection, url: "\(url)", client_id: gw, \
-                    client_secret_file: \(authority.path("secret")), audience: gw }
-                    """
-                try "s".write(
-                    toFile: authority.path("secret"), atomically: true, encoding: .utf8)
-                try await withGateway(settings: mutual(authority, "optional") + "\n" + issuer) {
-                    gateway in
-                    for (client, status) in [("owner", "404"), ("other", "401"), ("", "401")] {
-                        var options = [
-                            "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert",
-                            authority.ca, "-H", "Authorization: Bearer bound",
-                        ]
-                        if !client.isEmpty {
-                            options += [
-                                "--cert", authority.path("\(client).crt"), "--key",
-                                authority.path("\(client).key"),
-                            ]
-                        }
-                        let said = try await Command.run(
-                            program: "/usr/bin/curl",
-                            options + ["https://localhost:\(gateway.port)/nothing"])
-                        #expect(said.output == status, "\(client): \(said.error)")
-                    }
-                }
-            }
-        }
-    }
-
     // MARK: Client certificates
 
     private func mutual(_ authority: Authority, _ mode: String) -> String {

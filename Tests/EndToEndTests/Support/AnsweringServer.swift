@@ -2,9 +2,21 @@
 
 import Foundation
 
+/// The endpoint, running.
+struct IntrospectionEndpoint {
+    let url: String
+    fileprivate let process: Process
+
+    /// Ends it: from now on nobody listens there.
+    func takeDown() async throws {
+        kill(process.processIdentifier, SIGKILL)
+        try await eventually(within: 20, "the endpoint has ended") { !process.isRunning }
+    }
+}
+
 /// Answers every POST with the same JSON. It ends with its standard input.
-func withIntrospection<Outcome>(
-    answering json: String, _ body: (_ url: String) async throws -> Outcome
+func withIntrospectionEndpoint<Outcome>(
+    answering json: String, _ body: (IntrospectionEndpoint) async throws -> Outcome
 ) async throws -> Outcome {
     let script = """
         import http.server, os, sys, threading
@@ -43,6 +55,14 @@ func withIntrospection<Outcome>(
             port = text.firstMatch(of: #/ready (\d+)/#).map { String($0.1) } ?? ""
             return !port.isEmpty
         }
-        return try await body("http://127.0.0.1:\(port)/introspect")
+        return try await body(
+            IntrospectionEndpoint(url: "http://127.0.0.1:\(port)/introspect", process: process))
     }
+}
+
+/// The same for those who need its address only.
+func withIntrospection<Outcome>(
+    answering json: String, _ body: (_ url: String) async throws -> Outcome
+) async throws -> Outcome {
+    try await withIntrospectionEndpoint(answering: json) { try await body($0.url) }
 }
