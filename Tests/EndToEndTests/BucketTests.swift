@@ -95,6 +95,56 @@ import Testing
         }
     }
 
+    /// What /metrics tells of the store: bytes as they came, errors as they happened, the cache as it is.
+    @Test func fetchesBytesErrorsAndTheCacheAreCounted() async throws {
+        let padding = 3 << 20
+        try await store.start()
+        for name in ["near", "far"] {
+            try await store.publish(name, padding: padding, to: "counted")
+        }
+        let model = "\(Paths.models)/iris/1/model.onnx"
+        let size = try #require(
+            try FileManager.default.attributesOfItem(atPath: model)[.size] as? Int)
+        try await withTemporaryFolder { folder in
+            try await withGateway("counted", in: folder) { gateway in
+                func metric(_ name: String) async throws -> Double {
+                    try await gateway.metric("sluice_store_\(name)")
+                }
+                func counted(_ done: Double, _ note: Comment) async throws {
+                    let fetched = try await metric(#"fetches_total{result="done"}"#)
+                    let bytes = try await metric("fetch_bytes_total")
+                    #expect(fetched == done, note)
+                    #expect(bytes == done * Double(padding + size), note)
+                    let kept = try await metric("cache_bytes")
+                    #expect(kept >= bytes && kept < bytes + Double(1 << 20), note)
+                    let running = try await metric("fetches_in_progress")
+                    #expect(running == 0, note)
+                }
+                let token = try await gateway.token(scope: "infer:* models:admin")
+                try await gateway.withClient(token: token) { client in
+                    try await counted(0, "before a call")
+                    #expect(try await metric("cache_budget_bytes") > Double(padding))
+                    _ = try await client.infer("near", inputs: TokenTests.iris())
+                    try await counted(1, "fetched")
+                    #expect(try await metric("errors_total") == 0)
+                    try await store.stop()
+                    try await client.sleep("near")
+                    _ = try await client.infer("near", inputs: TokenTests.iris())
+                    try await counted(1, "woken from the cache")
+                    #expect(try await failure(client, "far").reason == "STORE_UNAVAILABLE")
+                    #expect(try await metric("errors_total") >= 1)
+                    try await eventually("a failed fetch is counted") {
+                        try await metric(#"fetches_total{result="failed"}"#) >= 1
+                    }
+                    try await counted(1, "nothing came")
+                    try await store.start()
+                    _ = try await client.infer("far", inputs: TokenTests.iris())
+                    try await counted(2, "both")
+                }
+            }
+        }
+    }
+
     @Test func aGatewayThatNeverSawItsStoreStarts() async throws {
         try await store.start()
         try await store.publish("late", to: "never")

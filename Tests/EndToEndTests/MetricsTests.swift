@@ -271,6 +271,74 @@ import Testing
         }
     }
 
+    /// What Prometheus keeps of calls that are traced: from a slow bucket to the trace of a call in it.
+    private func exemplars(_ port: Int, of series: String) async throws -> [Kept] {
+        let now = Int(Date().timeIntervalSince1970)
+        let done = try await Command.run(
+            program: "/usr/bin/curl",
+            [
+                "-sS", "--max-time", "10", "-G", "--data-urlencode", "query=\(series)",
+                "-d", "start=\(now - 600)", "-d", "end=\(now + 60)",
+                "http://127.0.0.1:\(port)/api/v1/query_exemplars",
+            ])
+        struct Answer: Decodable { var data: [Kept] }
+        return try JSONDecoder().decode(Answer.self, from: Data(done.output.utf8)).data
+    }
+
+    private struct Kept: Decodable {
+        struct Exemplar: Decodable {
+            var labels: [String: String]
+            var value: String
+            var timestamp: Double
+        }
+        var seriesLabels: [String: String]
+        var exemplars: [Exemplar]
+    }
+
+    @Test func prometheusKeepsTheTraceOfACall() async throws {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        func options(_ trace: String, _ flags: String) -> CallOptions {
+            var options = CallOptions()
+            options.traceparent = "00-\(trace)-00f067aa0ba902b7-\(flags)"
+            return options
+        }
+        try await withCollector { collector in
+            let settings = collector.settings("sample: 0\ncold: false")
+            try await withGateway(settings: settings) { gateway in
+                try await withPrometheus(of: gateway) { port in
+                    try await gateway.withClient { client in
+                        // One that is not traced, and one that is.
+                        _ = try await client.infer(
+                            "iris", inputs: TokenTests.iris(),
+                            options: options("0af7651916cd43dd8448eb211c80319c", "00"))
+                        _ = try await client.infer(
+                            "iris", inputs: TokenTests.iris(), options: options(trace, "01"))
+                    }
+                    let spans = try await collector.trace(trace)
+                    let root = try #require(spans.first { $0.name == "sluice/infer" })
+                    for series in ["sluice_call_seconds_bucket", "sluice_call_run_seconds_bucket"] {
+                        var kept: [Kept] = []
+                        try await eventually(within: 30, "an exemplar of \(series)") {
+                            kept = try await exemplars(port, of: series)
+                            return !kept.isEmpty
+                        }
+                        let found = try #require(kept.first)
+                        #expect(kept.count == 1 && found.exemplars.count == 1, "\(kept)")
+                        #expect(found.seriesLabels["__name__"] == series)
+                        #expect(found.seriesLabels["model"] == "iris")
+                        let exemplar = try #require(found.exemplars.first)
+                        #expect(exemplar.labels == ["trace_id": trace, "span_id": root.span])
+                        let seconds = try #require(Double(exemplar.value))
+                        let bound = try #require(
+                            found.seriesLabels["le"].flatMap { Double($0) })
+                        #expect(seconds > 0 && seconds <= bound)
+                        #expect(abs(exemplar.timestamp - Date().timeIntervalSince1970) < 300)
+                    }
+                }
+            }
+        }
+    }
+
     /// A port nobody has now.
     private func freePort() async throws -> Int {
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

@@ -178,6 +178,19 @@ final class TestGateway: @unchecked Sendable {
     }
 }
 
+extension TestGateway {
+    /// A sample of /metrics, by its name and labels as they stand there.
+    func metric(_ series: String) async throws -> Double {
+        let page = try await Command.run(
+            program: "/usr/bin/curl", ["-sS", "--max-time", "20", "http://\(admin)/metrics"])
+        let line = page.output.split(separator: "\n").first { $0.hasPrefix(series + " ") }
+        guard let value = line.flatMap({ Double($0.dropFirst(series.count + 1)) }) else {
+            throw TestTrouble("no sample of \(series): \(page.error)")
+        }
+        return value
+    }
+}
+
 /// Runs `body` with a gateway of its own, and ends it whatever happens.
 @discardableResult
 func withGateway<Outcome>(
