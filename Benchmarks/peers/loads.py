@@ -51,7 +51,7 @@ def check_iris(answer, exact):
     found = found[0] if isinstance(found[0], list) else found
     # The pickle of the Flask peer was trained by itself: its class is the same, its numbers are near.
     tolerance = 1e-5 if exact else 0.05
-    return all(abs(left - right) < tolerance for left, right in zip(found, PROBABILITIES, strict=True))
+    return flat(outputs["label"]["data"]) == [0] and all(abs(left - right) < tolerance for left, right in zip(found, PROBABILITIES, strict=True))
 
 
 def flat(data):

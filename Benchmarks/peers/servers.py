@@ -70,15 +70,23 @@ class Peers:
 
     def __exit__(self, *_):
         for process in self.running:
-            # Workers too: each server leads a group of processes.
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
+            self.signal(process, signal.SIGTERM)
         for process in self.running:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                pass
+            # Workers whose master is gone, too.
+            self.signal(process, signal.SIGKILL)
+            process.wait()
+
+    @staticmethod
+    def signal(process, number):
+        """To its workers too: each server leads a group of processes."""
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
 
     def start(self, name, command, port, environment=None, load=None, folder=None):
         log = self.work / f"{name}.log"
