@@ -4,10 +4,10 @@ SWIFT ?= swift
 SLUICE = .build/release/sluice
 SOURCES = Package.swift $(wildcard Sources/*) $(wildcard Tests/*)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build demo serve test test-sanitize lint format bench bench-fetch bench-peers models generate clean
+.PHONY: help setup setup-test build demo serve test test-sanitize lint format bench bench-fetch bench-handshakes bench-observed bench-peers models generate clean
 
 help:            ## Lists these commands
-	@sed -n 's/^\([a-z-]*\): *.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\): *.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup:           ## Installs system packages and ONNX Runtime; does nothing the second time
 	@scripts/setup
@@ -43,6 +43,15 @@ bench: build     ## Throughput beside the bare limit in C; models that sleep and
 
 bench-fetch: build setup-test ## A model from an object store, beside curl with the same file
 	@Benchmarks/fetch
+
+bench-handshakes: build ## TLS handshakes, full and resumed, beside nginx with the same certificate
+	@scripts/setup --bench
+	@Benchmarks/handshakes
+
+bench-observed: build ## What metrics, traces and logs cost, and whether a line or a call is lost
+	@Benchmarks/observed
+	@Benchmarks/metrics
+	@Benchmarks/lines
 
 bench-peers: build ## Beside FastAPI, MLServer, Flask and grpc-swift 2; the last one's first build takes ten minutes
 	@Benchmarks/peers/setup
