@@ -160,7 +160,10 @@ import Testing
             }
             try await withGateway(settings: settings(lines)) { gateway in
                 let token = try await server.token()
-                #expect(try await TokenTests.outcome(gateway, token: token) == nil, "\(way)")
+                // On a busy machine the server may take longer for its first answer than a call waits for it.
+                try await eventually(within: 20, "a good token is known (\(way))") {
+                    try await TokenTests.outcome(gateway, token: token) == nil
+                }
                 for wrong in ["garbage", token.dropLast(4) + "AAAA"] {
                     let error = try await TokenTests.outcome(gateway, token: String(wrong))
                     #expect(error?.code == .unauthenticated, "\(way)")
