@@ -33,6 +33,12 @@ package struct AccessLines: Sendable {
     /// Bytes of a text that a line holds at most.
     package static let textBytesMax = 256
 
+    /// No more of a text than a line holds: it may have to wait.
+    static func cut(_ text: String) -> String {
+        text.utf8.count <= textBytesMax
+            ? text : String(decoding: text.utf8.prefix(textBytesMax), as: UTF8.self)
+    }
+
     package private(set) var bytes: [UInt8] = []
     package private(set) var count = 0
     package let format: Format

@@ -106,8 +106,8 @@ extension Journey {
         }
         return LoopState.OpenCall(
             connection: visit.peer.connection, address: visit.peer.address, client: client,
-            door: call.door, method: call.method, model: AccessEntry.cut(call.model),
-            version: AccessEntry.cut(call.version), stage: stage,
+            door: call.door, method: call.method, model: AccessLines.cut(call.model),
+            version: AccessLines.cut(call.version), stage: stage,
             stageFor: since.map { now.since($0) }, age: now.since(call.arrived),
             deadline: call.deadline.since(now))
     }

@@ -80,13 +80,8 @@ package final class SlowLog: Service {
 
     /// No more of what its caller wrote than a line holds: it may have to wait.
     private func cut(_ call: CallRecord) -> CallRecord {
-        func cut(_ text: String) -> String {
-            text.utf8.count <= AccessLines.textBytesMax
-                ? text
-                : String(decoding: text.utf8.prefix(AccessLines.textBytesMax), as: UTF8.self)
-        }
         var call = call
-        call.asked = (cut(call.asked.model), cut(call.asked.version))
+        call.asked = (AccessLines.cut(call.asked.model), AccessLines.cut(call.asked.version))
         return call
     }
 
