@@ -110,7 +110,7 @@ private let trace = TraceContext(
         // The door, the method, the plan, the issuer and the address have no other way to change here.
         for change in [
             { (call: inout CallRecord) in call.door = .http },
-            { $0.method = .metadata }, { $0.plan = "bronze" }, { $0.issuer = "main" },
+            { $0.method = .modelMetadata }, { $0.plan = "bronze" }, { $0.issuer = "main" },
             { $0.address = "::1" },
         ] {
             var changed = call()
