@@ -36,6 +36,25 @@ import Testing
         #expect(json.hasSuffix("\"data\":[\(text)]}]}"), "\(json)")
     }
 
+    /// Digits are written eight at once where there is room behind them, and one by one at its end.
+    @Test func wholeNumbersOfEveryLength() throws {
+        var numbers: [UInt64] = [0, .max]
+        var power: UInt64 = 1
+        for digits in 1...20 {
+            numbers += [power - 1, power, power + 1, power &* 9 &+ 7]
+            for _ in 0..<20 { numbers.append(UInt64.random(in: 0...power)) }
+            if digits < 20 { power *= 10 }
+        }
+        for chosen in numbers.map({ [$0] }) + [numbers] {
+            let bytes = chosen.flatMap { number in
+                (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(8 * $0)) }
+            }
+            let json = try encoded([tensor(.uint64, [Int64(chosen.count)], bytes)]).json
+            let data = chosen.map { String($0) }.joined(separator: ",")
+            #expect(json.hasSuffix("\"data\":[\(data)]}]}"), "\(json.prefix(200))")
+        }
+    }
+
     @Test func emptyTensorsHaveNoElements() throws {
         for datatype in ElementType.allCases where datatype != .fp16 && datatype != .bf16 {
             #expect(try encoded([tensor(datatype, [0], [])]).json.hasSuffix("\"data\":[]}]}"))

@@ -44,6 +44,12 @@ struct TensorWriter {
         let width = Form.Bits.bitWidth / 8
         let count = bytes.count / width
         var done = 0
+        // What most elements come to; growing by doubling would copy a large answer several times.
+        if count > TensorWriter.chunk {
+            json.reserveCapacity(
+                minimumWritableBytes: count * Form.lengthUsual
+                    + TensorWriter.chunk * (Form.lengthMax + 1))
+        }
         while done < count {
             let end = min(count, done + TensorWriter.chunk)
             let first = json.readerIndex
@@ -128,12 +134,15 @@ private protocol ElementForm {
     associatedtype Bits: FixedWidthInteger
     /// Characters of one element.
     static var lengthMax: Int { get }
+    /// Those of a usual one and its comma.
+    static var lengthUsual: Int { get }
     /// False when JSON has no such element.
     func put(_ bits: Bits, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool
 }
 
 private struct IntegerForm<Bits: FixedWidthInteger>: ElementForm {
     static var lengthMax: Int { NumberText.lengthMax }
+    static var lengthUsual: Int { 4 }
 
     @inline(__always)
     func put(_ bits: Bits, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
@@ -144,6 +153,7 @@ private struct IntegerForm<Bits: FixedWidthInteger>: ElementForm {
 
 private struct FloatForm: ElementForm {
     static var lengthMax: Int { NumberText.lengthMax }
+    static var lengthUsual: Int { 11 }
     private let powers = PowersOfTen.shared
 
     @inline(__always)
@@ -158,6 +168,7 @@ private struct FloatForm: ElementForm {
 
 private struct DoubleForm: ElementForm {
     static var lengthMax: Int { NumberText.lengthMax }
+    static var lengthUsual: Int { 20 }
     private let powers = PowersOfTen.shared
 
     @inline(__always)
@@ -172,6 +183,7 @@ private struct DoubleForm: ElementForm {
 
 private struct BooleanForm: ElementForm {
     static let lengthMax = 5
+    static let lengthUsual = 6
 
     @inline(__always)
     func put(_ bits: UInt8, _ room: inout MutableRawSpan, _ at: inout Int) -> Bool {
