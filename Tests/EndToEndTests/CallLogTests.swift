@@ -84,8 +84,8 @@ import Testing
             #expect(calls[1].model == "iris" && calls[1].version == "1")
             #expect(calls[1].issuer == "local" && calls[1].peer == "127.0.0.1")
             #expect(calls[1].bytes_in > 0 && calls[1].bytes_out > 0)
-            // One by a shard, one on the spot, one that never ran.
-            #expect(calls.map(\.batch) == [1, 1, 0, 1])
+            // One by a shard, one on the spot; an unknown model and metadata run nothing.
+            #expect(calls.map(\.batch) == [1, 1, 0, 0])
             #expect((calls[1].run_us ?? .max) <= calls[1].total_us)
             #expect(calls[0].connection == calls[1].connection && calls[0].connection != nil)
             #expect(calls[2].asked_model == "nobody" && calls[2].reason == "MODEL_NOT_FOUND")
