@@ -127,18 +127,20 @@ private let trace = TraceContext(
     @Test func aLineShowsTheSecondOfItsCallAlsoWhenTheClockWasSet() throws {
         var clock = LineClock(wall: wall, now: now)
         func shown(_ moment: Instant) -> String {
-            let milliseconds = clock.turn(to: moment)
-            return String(decoding: clock.second, as: UTF8.self) + "\(milliseconds)"
+            clock.turn(to: moment)
+            return String(decoding: clock.text, as: UTF8.self)
         }
-        #expect(shown(now) == "2026-11-23T06:15:00.250")
-        #expect(shown(now + .milliseconds(750)) == "2026-11-23T06:15:01.0")
+        #expect(shown(now) == "2026-11-23T06:15:00.250Z")
+        #expect(shown(now + .milliseconds(750)) == "2026-11-23T06:15:01.000Z")
         #expect(
-            shown(Instant(nanoseconds: now.nanoseconds - 250_000_000)) == "2026-11-23T06:15:00.0")
+            shown(Instant(nanoseconds: now.nanoseconds - 250_000_000)) == "2026-11-23T06:15:00.000Z"
+        )
         #expect(
-            shown(Instant(nanoseconds: now.nanoseconds - 251_000_000)) == "2026-11-23T06:14:59.999")
+            shown(Instant(nanoseconds: now.nanoseconds - 251_000_000)) == "2026-11-23T06:14:59.999Z"
+        )
         // An hour back.
         clock.set(wall: wall - 3_600_000_000_000, now: now)
-        #expect(shown(now) == "2026-11-23T05:15:00.250")
+        #expect(shown(now) == "2026-11-23T05:15:00.250Z")
         #expect(String(decoding: clock.common, as: UTF8.self) == "23/Nov/2026:05:15:00 +0000")
     }
 

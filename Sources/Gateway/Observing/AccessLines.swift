@@ -57,23 +57,22 @@ package struct AccessLines: Sendable {
     }
 
     /// The lines so far; a new piece begins, and the clocks are compared again.
-    package mutating func take() -> (bytes: [UInt8], count: Int) {
+    /// - Parameter room: where the next lines are written: empty, perhaps with room of before.
+    package mutating func take(next room: [UInt8] = []) -> (bytes: [UInt8], count: Int) {
         defer {
-            bytes = []
+            bytes = room
             count = 0
             clock.set(wall: LineClock.wall(), now: .now())
         }
         return (bytes, count)
     }
 
-    package mutating func reserve(_ byteCount: Int) { bytes.reserveCapacity(byteCount) }
-
     package mutating func add(_ call: CallRecord) {
         switch format {
         case .json: addJSON(call)
         case .common: addCommon(call)
         }
-        end()
+        count += 1
     }
 
     package mutating func add(_ request: HTTPRecord) {
@@ -81,40 +80,68 @@ package struct AccessLines: Sendable {
         case .json: addJSON(request)
         case .common: addCommon(request)
         }
-        end()
-    }
-
-    private mutating func end() {
-        bytes.append(UInt8(ascii: "\n"))
         count += 1
     }
 
     // MARK: JSON
 
     private mutating func addJSON(_ call: CallRecord) {
-        begin(call.arrived)
-        if !familiar.fits(call) {
-            let start = bytes.count
-            addWhoAndWhat(call)
-            familiar.learn(call, bytes[start...])
-        } else {
-            bytes.append(contentsOf: familiar.text)
+        clock.turn(to: call.arrived)
+        beginLine(call)
+        if !call.connection.isEmpty {
+            if familiar.connection.of != call.connection {
+                let start = bytes.count
+                member(",\"connection\":", call.connection)
+                familiar.connection = (call.connection, Array(bytes[start...]))
+            } else {
+                bytes.append(contentsOf: familiar.connection.text)
+            }
         }
-        member(",\"connection\":", call.connection)
         trace(",\"trace\":\"", call.span ?? call.trace, end: "\"")
-        number(Key.bytesIn, UInt64(call.bytesIn))
-        number(Key.bytesOut, UInt64(call.bytesOut))
-        number(Key.auth, call.timing.admission.microseconds)
+        let sizes = Familiar.Sizes(call)
+        if familiar.sizes.of != sizes {
+            let start = bytes.count
+            member(",\"bytes_in\":", sizes.bytesIn)
+            member(",\"bytes_out\":", sizes.bytesOut)
+            member(",\"auth_us\":", sizes.auth)
+            familiar.sizes = (sizes, Array(bytes[start...]))
+        } else {
+            bytes.append(contentsOf: familiar.sizes.text)
+        }
         number(Key.queue, call.timing.queue.microseconds)
-        number(Key.load, call.timing.load.microseconds)
+        if call.timing.load == .zero {
+            bytes.append(contentsOf: Key.noLoad)
+        } else {
+            member(",\"load_us\":", call.timing.load.microseconds)
+        }
         if call.timing.cold {
             member(",\"fetch_us\":", call.timing.fetch.microseconds)
             member(",\"create_us\":", call.timing.create.microseconds)
         }
         number(Key.run, call.timing.run.microseconds)
         number(Key.total, call.total.microseconds)
-        number(call.timing.cold ? Key.coldBatch : Key.warmBatch, UInt64(call.timing.batch))
-        bytes.append(UInt8(ascii: "}"))
+        if call.timing.batch == 1, !call.timing.cold { return bytes.append(contentsOf: Key.end) }
+        put(call.timing.cold ? ",\"cold\":true,\"batch\":" : ",\"cold\":false,\"batch\":")
+        put(UInt64(call.timing.batch))
+        put("}\n")
+    }
+
+    /// When, what and who: of calls within one millisecond mostly the same.
+    private mutating func beginLine(_ call: CallRecord) {
+        let fits = familiar.fits(call)
+        if fits, familiar.millisecond == clock.millisecond {
+            return bytes.append(contentsOf: familiar.head)
+        }
+        let start = bytes.count
+        begin(call.arrived)
+        if fits {
+            bytes.append(contentsOf: familiar.who)
+        } else {
+            let start = bytes.count
+            addWhoAndWhat(call)
+            familiar.learn(call, bytes[start...])
+        }
+        familiar.remember(bytes[start...], of: clock.millisecond)
     }
 
     /// What is alike in most calls of a caller.
@@ -140,17 +167,13 @@ package struct AccessLines: Sendable {
         member(",\"peer\":", call.address)
     }
 
-    /// The keys that every line has.
+    /// What every line has.
     private enum Key {
-        static let bytesIn = Array(",\"bytes_in\":".utf8)
-        static let bytesOut = Array(",\"bytes_out\":".utf8)
-        static let auth = Array(",\"auth_us\":".utf8)
         static let queue = Array(",\"queue_us\":".utf8)
-        static let load = Array(",\"load_us\":".utf8)
+        static let noLoad = Array(",\"load_us\":0".utf8)
         static let run = Array(",\"run_us\":".utf8)
         static let total = Array(",\"total_us\":".utf8)
-        static let coldBatch = Array(",\"cold\":true,\"batch\":".utf8)
-        static let warmBatch = Array(",\"cold\":false,\"batch\":".utf8)
+        static let end = Array(",\"cold\":false,\"batch\":1}\n".utf8)
     }
 
     private mutating func number(_ key: [UInt8], _ number: UInt64) {
@@ -177,7 +200,7 @@ package struct AccessLines: Sendable {
         member(",\"bytes_in\":", UInt64(request.bytesIn))
         member(",\"bytes_out\":", UInt64(request.bytesOut))
         member(",\"total_us\":", request.total.microseconds)
-        put("}")
+        put("}\n")
     }
 
     private mutating func begin(_ moment: Instant) {
@@ -230,6 +253,7 @@ package struct AccessLines: Sendable {
         member(" total_us=", call.total.microseconds)
         put(call.timing.cold ? " cold=true batch=" : " cold=false batch=")
         put(UInt64(call.timing.batch))
+        put("\n")
     }
 
     private mutating func addCommon(_ request: HTTPRecord) {
@@ -251,6 +275,7 @@ package struct AccessLines: Sendable {
         trace(" trace=", request.trace, end: "")
         member(" bytes_in=", UInt64(request.bytesIn))
         member(" total_us=", request.total.microseconds)
+        put("\n")
     }
 
     /// `PEER - CLIENT [23/Nov/2026:06:15:00 +0000] "`
@@ -258,7 +283,7 @@ package struct AccessLines: Sendable {
         put(address.isEmpty ? "-" : address)
         word(" - ", client)
         put(" [")
-        _ = clock.turn(to: moment)
+        clock.turn(to: moment)
         bytes.append(contentsOf: clock.common)
         put("] \"")
     }
@@ -316,16 +341,12 @@ package struct AccessLines: Sendable {
 
     /// RFC 3339 in UTC with milliseconds.
     private mutating func time(_ moment: Instant) {
-        let milliseconds = clock.turn(to: moment)
-        bytes.append(contentsOf: clock.second)
-        bytes.append(UInt8(ascii: "0") + UInt8(milliseconds / 100))
-        bytes.append(UInt8(ascii: "0") + UInt8(milliseconds / 10 % 10))
-        bytes.append(UInt8(ascii: "0") + UInt8(milliseconds % 10))
-        bytes.append(UInt8(ascii: "Z"))
+        clock.turn(to: moment)
+        bytes.append(contentsOf: clock.text)
     }
 }
 
-/// The last call's part of a line that the next one will probably have as well.
+/// Parts of the last lines that the next one will probably have as well.
 private struct Familiar: Sendable {
     private struct Likeness: Sendable {
         let door: Door
@@ -341,7 +362,26 @@ private struct Familiar: Sendable {
         let address: String
     }
 
-    private(set) var text: [UInt8] = []
+    struct Sizes: Sendable, Equatable {
+        let bytesIn: UInt64
+        let bytesOut: UInt64
+        /// Microseconds.
+        let auth: UInt64
+
+        init(_ call: CallRecord) {
+            bytesIn = UInt64(call.bytesIn)
+            bytesOut = UInt64(call.bytesOut)
+            auth = call.timing.admission.microseconds
+        }
+    }
+
+    /// What and who, and the same with the time before it.
+    private(set) var who: [UInt8] = []
+    private(set) var head: [UInt8] = []
+    /// Of the head's time.
+    private(set) var millisecond = UInt64.max
+    var connection: (of: String, text: [UInt8]) = ("", [])
+    var sizes: (of: Sizes?, text: [UInt8]) = (nil, [])
     private var likeness: Likeness?
 
     func fits(_ call: CallRecord) -> Bool {
@@ -354,8 +394,8 @@ private struct Familiar: Sendable {
             && likeness.plan == call.plan
     }
 
-    /// What a caller wrote is kept no longer than a line would hold it.
     mutating func learn(_ call: CallRecord, _ text: ArraySlice<UInt8>) {
+        // What a caller wrote is kept no longer than a line would hold it.
         guard call.asked.model.utf8.count <= AccessLines.textBytesMax,
             call.asked.version.utf8.count <= AccessLines.textBytesMax
         else { return likeness = nil }
@@ -363,7 +403,16 @@ private struct Familiar: Sendable {
             door: call.door, method: call.method, code: call.code, reason: call.reason,
             model: call.model, version: call.version, asked: call.asked, issuer: call.issuer,
             client: call.client, plan: call.plan, address: call.address)
-        self.text.removeAll(keepingCapacity: true)
-        self.text.append(contentsOf: text)
+        Familiar.replace(&who, text)
+    }
+
+    mutating func remember(_ text: ArraySlice<UInt8>, of millisecond: UInt64) {
+        self.millisecond = millisecond
+        Familiar.replace(&head, text)
+    }
+
+    private static func replace(_ kept: inout [UInt8], _ text: ArraySlice<UInt8>) {
+        kept.removeAll(keepingCapacity: true)
+        kept.append(contentsOf: text)
     }
 }

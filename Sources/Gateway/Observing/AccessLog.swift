@@ -200,9 +200,11 @@ package final class AccessLog: HTTPObserver, Service {
         for leftover in before { write(leftover.pieces, to: leftover.target) }
         for page in pages {
             // Under one lock: a target is replaced together with what waits for it.
-            let (target, contents) = target.withLock { ($0, page.take()) }
-            note(contents.dropped)
-            write(contents.pieces, to: target)
+            var batch = target.withLock { (target: $0, contents: page.take()) }
+            note(batch.contents.dropped)
+            write(batch.contents.pieces, to: batch.target)
+            // One owner each, or their memory would be copied.
+            while let piece = batch.contents.pieces.popLast() { page.giveBack(piece) }
         }
         complain(evenIfSoon: false)
     }

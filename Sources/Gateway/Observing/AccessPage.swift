@@ -29,31 +29,37 @@ package final class AccessPage: Sendable {
         package var dropped: UInt64
     }
 
-    /// Bytes from which on a piece is full: an allocation that the allocator keeps for the next one, also with its last line.
+    /// Bytes from which on a piece is full, and room for its last line.
     private static let pieceBytes = 96 << 10
-    private static let pieceBytesReserved = 104 << 10
+    private static let pieceRoom = 104 << 10
+    /// Pieces that are kept to be written on again: their memory would have to be asked for, and cleared, by the system each time.
+    private static let blanksMax = 8
 
     private struct State: Sendable {
         var lines: AccessLines
         var full: [Piece] = []
+        var blanks: [[UInt8]] = []
         var waiting = 0
         var countMax = 0
         var dropped: UInt64 = 0
 
-        mutating func add(_ line: (inout AccessLines) -> Void) -> Place {
+        /// False: there is no room for a line.
+        mutating func begin() -> Bool {
             guard waiting < countMax else {
                 dropped += 1
-                return .none
+                return false
             }
-            if lines.count == 0 {
-                // For the clocks, which an idle hour may have set apart.
-                _ = lines.take()
-                lines.reserve(waiting == 0 ? 4 << 10 : AccessPage.pieceBytesReserved)
-            }
-            line(&lines)
+            // For the clocks, which an idle hour may have set apart.
+            if waiting == 0 { _ = lines.take(next: blanks.popLast() ?? []) }
+            return true
+        }
+
+        mutating func end() -> Place {
             waiting += 1
             if lines.bytes.count >= AccessPage.pieceBytes {
-                let (bytes, count) = lines.take()
+                var next = blanks.popLast() ?? []
+                next.reserveCapacity(AccessPage.pieceRoom)
+                let (bytes, count) = lines.take(next: next)
                 full.append(Piece(bytes: bytes, count: count))
             }
             return waiting == 1 ? .first : .behind
@@ -79,13 +85,32 @@ package final class AccessPage: Sendable {
     /// Lines that wait.
     package var waiting: Int { state.withLock { $0.waiting } }
 
-    package func add(_ call: CallRecord) -> Place { state.withLock { $0.add { $0.add(call) } } }
+    package func add(_ call: CallRecord) -> Place {
+        state.withLock { state in
+            guard state.begin() else { return .none }
+            state.lines.add(call)
+            return state.end()
+        }
+    }
 
     package func add(_ request: HTTPRecord) -> Place {
-        state.withLock { $0.add { $0.add(request) } }
+        state.withLock { state in
+            guard state.begin() else { return .none }
+            state.lines.add(request)
+            return state.end()
+        }
     }
 
     package func take() -> Contents { state.withLock { $0.take() } }
+
+    /// A piece that was taken and written: its memory is used again.
+    package func giveBack(_ piece: consuming Piece) {
+        piece.bytes.removeAll(keepingCapacity: true)
+        let blank = piece.bytes
+        state.withLock {
+            if $0.countMax > 0, $0.blanks.count < AccessPage.blanksMax { $0.blanks.append(blank) }
+        }
+    }
 
     /// From now on lines look like this, and so many may wait; zero: none. Returns what has waited until now.
     package func adopt(_ format: Format, countMax: Int) -> Contents {
@@ -93,6 +118,7 @@ package final class AccessPage: Sendable {
             let contents = state.take()
             state.lines = AccessLines(format)
             state.countMax = countMax
+            if countMax == 0 { state.blanks = [] }
             return contents
         }
     }

@@ -1,4 +1,4 @@
-// When a line's call arrived, by the clock on the wall: texts of a second are made once for all of its lines.
+// When a line's call arrived, by the clock on the wall: texts of a second and a millisecond are made once for all of its lines.
 
 package import Contract
 import Foundation
@@ -7,9 +7,12 @@ package struct LineClock: Sendable {
     /// Nanoseconds since 1970, at the same moment as `now` on the monotonic clock.
     private var wall: UInt64
     private var now: Instant
-    private var current = UInt64.max
-    /// `2026-11-23T06:15:00.`
-    package private(set) var second: [UInt8] = []
+    private var second = UInt64.max
+    private var secondText = ""
+    /// Of the moment it was turned to last, since 1970.
+    package private(set) var millisecond = UInt64.max
+    /// The same as RFC 3339 has it: `2026-11-23T06:15:00.250Z`.
+    package private(set) var text: [UInt8] = []
     /// `23/Nov/2026:06:15:00 +0000`
     package private(set) var common: [UInt8] = []
 
@@ -27,19 +30,29 @@ package struct LineClock: Sendable {
         self.now = now
     }
 
-    /// Has the texts of the moment's second ready. Returns the milliseconds behind it.
-    package mutating func turn(to moment: Instant) -> UInt64 {
+    /// Has the texts of a moment ready.
+    package mutating func turn(to moment: Instant) {
         let since1970 =
             moment > now
             ? wall + moment.since(now).count : wall - min(wall, now.since(moment).count)
-        let new = since1970 / 1_000_000_000
-        if new != current {
-            current = new
-            let text = Date(timeIntervalSince1970: Double(new)).ISO8601Format()
-            second = Array((text.dropLast() + ".").utf8)
+        let new = since1970 / 1_000_000
+        guard new != millisecond else { return }
+        millisecond = new
+        if new / 1_000 != second {
+            second = new / 1_000
+            let text = Date(timeIntervalSince1970: Double(second)).ISO8601Format()
+            secondText = String(text.dropLast())
             common = Array(LineClock.common(text).utf8)
         }
-        return since1970 / 1_000_000 % 1_000
+        let digits = UInt8(ascii: "0")
+        let rest = UInt16(new % 1_000)
+        text.removeAll(keepingCapacity: true)
+        text.append(contentsOf: secondText.utf8)
+        text.append(UInt8(ascii: "."))
+        text.append(digits + UInt8(rest / 100))
+        text.append(digits + UInt8(rest / 10 % 10))
+        text.append(digits + UInt8(rest % 10))
+        text.append(UInt8(ascii: "Z"))
     }
 
     /// `2026-11-23T06:15:00Z` as `23/Nov/2026:06:15:00 +0000`.
