@@ -46,6 +46,9 @@ final class HTTPConnectionHandler: ChannelDuplexHandler {
     var now = Instant(nanoseconds: 0)
     var isReading = false
     var isReadHeld = false
+    /// Before the parser; gone when the connection is.
+    weak var arrivals: ArrivalHandler?
+    var isResuming = false
     var isPumping = false
     /// Requests begun in this turn, refused ones by their weight, and whether the rest waits for the next.
     var served = 0
@@ -204,7 +207,7 @@ extension HTTPConnectionHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard machine.phase != .ending else { return }
-        if !isReading, !waitsForTurn { served = 0 }
+        if !isReading, !waitsForTurn, !isResuming { served = 0 }
         isReading = true
         let part = unwrapInboundIn(data)
         guard mustWait || !pending.isEmpty else { return take(part) }
@@ -217,6 +220,12 @@ extension HTTPConnectionHandler {
         settle()
         context.fireChannelReadComplete()
     }
+
+    /// What comes next may be parsed.
+    var takesMore: Bool { pending.isEmpty && machine.phase != .ending }
+
+    /// What comes next is a request's body.
+    var takesBody: Bool { machine.phase == .receiving }
 
     /// True while what arrives has to wait: for an answer, until answers have gone out, or for this connection's next turn.
     private var mustWait: Bool {
@@ -240,7 +249,7 @@ extension HTTPConnectionHandler {
 
     /// Reading goes on while a request is answered, so that a caller's leaving is seen, until it brings another request.
     func read(context: ChannelHandlerContext) {
-        if !pending.isEmpty {
+        if !pending.isEmpty || arrivals?.isHolding == true {
             isReadHeld = true
         } else {
             context.read()
@@ -295,6 +304,12 @@ extension HTTPConnectionHandler {
         if isTurnOver, !pending.isEmpty, !waitsForTurn {
             waitsForTurn = true
             front.turnstiles.turnstile(of: context.eventLoop).wait(self)
+        }
+        if pending.isEmpty, let arrivals, arrivals.isHolding {
+            isResuming = true
+            arrivals.resume()
+            isResuming = false
+            return
         }
         if isReadHeld, pending.isEmpty {
             isReadHeld = false

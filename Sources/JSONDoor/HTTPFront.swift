@@ -56,18 +56,63 @@ package struct HTTPFront: Sendable {
     }
 }
 
-/// Stands before the parser, so that a head which never ends is seen to have begun.
+/// Stands before the parser: a head which never ends is seen to have begun, and nothing is parsed long before its turn. A hundred
+/// requests that come at once would hold up the event loop before the first of them is answered.
 final class ArrivalHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
+    /// Bytes that are parsed at once, but for bodies.
+    private static let sliceBytes = 2_048
+
     private let connection: HTTPConnectionHandler
+    private var context: ChannelHandlerContext?
+    /// What has come and has not been parsed: of one read, as no other follows while there is some.
+    private var held = ByteBuffer()
 
     init(_ connection: HTTPConnectionHandler) { self.connection = connection }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        connection.arrivals = self
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        connection.arrivals = nil
+    }
+
+    var isHolding: Bool { held.readableBytes > 0 }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         connection.bytesArrived()
-        context.fireChannelRead(data)
+        var bytes = unwrapInboundIn(data)
+        if isHolding {
+            held.writeBuffer(&bytes)
+        } else {
+            held = bytes
+            feed(context)
+        }
+    }
+
+    /// Goes on with what was held, as far as it has its turn.
+    func resume() {
+        guard isHolding, let context else { return }
+        feed(context)
+        context.fireChannelReadComplete()
+    }
+
+    private func feed(_ context: ChannelHandlerContext) {
+        while isHolding, connection.takesMore {
+            let length = connection.takesBody ? held.readableBytes : ArrivalHandler.sliceBytes
+            if length < held.readableBytes, let slice = held.readSlice(length: length) {
+                context.fireChannelRead(wrapInboundOut(slice))
+            } else {
+                let rest = held
+                held = ByteBuffer()
+                context.fireChannelRead(wrapInboundOut(rest))
+            }
+        }
     }
 }
 

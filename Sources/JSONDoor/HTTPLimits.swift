@@ -17,8 +17,8 @@ package struct HTTPLimits: Sendable, Equatable {
     package var writeTime = Nanoseconds.seconds(30)
     /// Bytes of a streamed answer that may wait for a caller who reads too slowly; one more piece may come on top.
     package var streamBytes = 1 << 20
-    /// Parts (heads, pieces of bodies, ends) of pipelined requests that wait for their turn. More than one read of the
-    /// socket cannot bring, so that only thousands of empty requests reach it.
+    /// Parts (heads, pieces of bodies, ends) of pipelined requests that wait for their turn. 2 KiB are parsed at once, and nothing
+    /// more while some wait, so that nobody should reach it.
     package var partsWaiting = 4_096
 
     /// Requests that came at once and are begun in one turn of the event loop, before other connections have theirs.

@@ -65,6 +65,48 @@ extension ConnectionTests {
         }
     }
 
+    /// What comes at once is parsed a little before its turn, however much it is: whole, in its order, bodies and all.
+    @Test func thousandsOfPipelinedRequestsAreParsedInTurns() throws {
+        var limits = HTTPLimits()
+        limits.requestsPerTurn = 4
+        limits.partsWaiting = 200
+        try bench(limits: limits) { (bench) throws in
+            let count = 2_000
+            var many = ""
+            for number in 0..<count {
+                many +=
+                    number % 3 == 0
+                    ? get("/models/\(number)/ready") : post("/echo", "{\"n\":\(number)}")
+            }
+            var answers = try bench.send(many)
+            #expect(answers.matches(of: /HTTP\/1.1 200/).count == 4)
+            for _ in 0..<count / 4 {
+                bench.channel.embeddedEventLoop.advanceTime(by: .microseconds(50))
+                answers += try bench.received()
+            }
+            #expect(bench.isOpen)
+            let bodies = answers.components(separatedBy: "HTTP/1.1 200 OK\r\n").dropFirst().map {
+                $0.components(separatedBy: "\r\n\r\n").last ?? ""
+            }
+            #expect(
+                bodies == (0..<count).map { $0 % 3 == 0 ? "\($0)" : "{\"n\":\($0)}" })
+            // And the connection goes on as before.
+            #expect(try bench.send(get("/hello")).hasSuffix("hello"))
+        }
+    }
+
+    /// A body is taken in whole, whatever came before and comes behind it in the same bytes.
+    @Test func aLongBodyBetweenPipelinedRequestsIsWhole() throws {
+        let body = String(repeating: "x", count: 100_000)
+        let route = Route(
+            .POST, "/long", bodyBytesMax: 1 << 20,
+            resource: ReadyAnswer { ConnectionBench.text(String($0.body.readableBytes)) })
+        let bench = try ConnectionBench(more: [route])
+        defer { bench.end() }
+        let answers = try bench.send(get("/hello") + post("/long", body) + get("/hello"))
+        #expect(answers.contains("\r\n\r\n100000HTTP/1.1 200") && answers.hasSuffix("hello"))
+    }
+
     @Test func tooManyPipelinedRequestsEndTheConnection() throws {
         var limits = HTTPLimits()
         limits.partsWaiting = 4
