@@ -1,8 +1,10 @@
 // Several requests at once on one connection: answered in their order, in turns, and bounded.
 
+import Foundation
 import JSONDoor
 import NIOCore
 import NIOEmbedded
+import NIOHTTP1
 import Testing
 
 extension ConnectionTests {
