@@ -224,8 +224,12 @@ extension HTTPConnectionHandler {
     /// What comes next may be parsed.
     var takesMore: Bool { pending.isEmpty && machine.phase != .ending }
 
-    /// What comes next is a request's body.
-    var takesBody: Bool { machine.phase == .receiving }
+    /// Bytes that are certain to belong to a request that was begun.
+    var bodyBytesAwaited: Int {
+        guard machine.phase == .receiving, let request, case .length(let count) = request.announced
+        else { return 0 }
+        return max(0, count - request.body.readableBytes)
+    }
 
     /// True while what arrives has to wait: for an answer, until answers have gone out, or for this connection's next turn.
     private var mustWait: Bool {

@@ -62,7 +62,7 @@ final class ArrivalHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
-    /// Bytes that are parsed at once, but for bodies.
+    /// Bytes that are parsed at once, behind what is left of a body.
     private static let sliceBytes = 2_048
 
     private let connection: HTTPConnectionHandler
@@ -104,7 +104,7 @@ final class ArrivalHandler: ChannelInboundHandler {
 
     private func feed(_ context: ChannelHandlerContext) {
         while isHolding, connection.takesMore {
-            let length = connection.takesBody ? held.readableBytes : ArrivalHandler.sliceBytes
+            let length = connection.bodyBytesAwaited + ArrivalHandler.sliceBytes
             if length < held.readableBytes, let slice = held.readSlice(length: length) {
                 context.fireChannelRead(wrapInboundOut(slice))
             } else {
