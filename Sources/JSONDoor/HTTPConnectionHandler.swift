@@ -224,11 +224,14 @@ extension HTTPConnectionHandler {
     /// What comes next may be parsed.
     var takesMore: Bool { pending.isEmpty && machine.phase != .ending }
 
-    /// Bytes that are certain to belong to a request that was begun.
+    /// What is left of the body of a request that was begun; of one in chunks nobody knows, and a record of TLS is taken.
     var bodyBytesAwaited: Int {
-        guard machine.phase == .receiving, let request, case .length(let count) = request.announced
-        else { return 0 }
-        return max(0, count - request.body.readableBytes)
+        guard machine.phase == .receiving, let request else { return 0 }
+        return switch request.announced {
+        case .length(let count): max(0, count - request.body.readableBytes)
+        case .chunked: 16 << 10
+        case .none: 0
+        }
     }
 
     /// True while what arrives has to wait: for an answer, until answers have gone out, or for this connection's next turn.
