@@ -86,6 +86,7 @@ extension HTTPConnectionHandler {
         let session = session ?? desk.session(from: peer, on: context.eventLoop)
         self.session = session
         let number = requests
+        var isLater = false
         session.authenticate(token) { [self] result in
             guard machine.phase == .judging, requests == number else { return }
             switch result {
@@ -94,10 +95,12 @@ extension HTTPConnectionHandler {
                 next(self)
             case .failure(let failure): refuse(.failure(failure))
             }
-            // Later, in a turn of its own: what waited for the verdict goes on.
+            // In a turn of its own: what waited for the verdict goes on. At once, whoever began the request does.
+            guard isLater else { return }
             pump()
             settle()
         }
+        isLater = true
     }
 
     private func accept(_ route: Route) {

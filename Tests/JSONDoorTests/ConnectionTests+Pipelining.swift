@@ -67,6 +67,20 @@ extension ConnectionTests {
         }
     }
 
+    /// The answers of a turn go out together, also when all that is said is that a token is not known.
+    @Test func refusalsOfATurnAreWrittenAtOnce() throws {
+        try bench { (bench) throws in
+            let refused = get("/secret", "Authorization: Bearer unknown\r\n")
+            _ = try bench.send(String(repeating: refused, count: 12))
+            for _ in 0..<2 {
+                bench.channel.embeddedEventLoop.advanceTime(by: .microseconds(50))
+                let bytes = try #require(try bench.channel.readOutbound(as: ByteBuffer.self))
+                #expect(String(buffer: bytes).matches(of: /HTTP\/1.1 401/).count == 4)
+                #expect(try bench.received() == "")
+            }
+        }
+    }
+
     /// What comes at once is parsed a little before its turn, however much it is: whole, in its order, bodies and all.
     @Test func thousandsOfPipelinedRequestsAreParsedInTurns() throws {
         var limits = HTTPLimits()

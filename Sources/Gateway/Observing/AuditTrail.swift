@@ -22,19 +22,40 @@ package struct AuditSettings: Sendable, Equatable {
     package init() {}
 }
 
-extension AuditEvent {
-    /// One line of JSON with its line feed. What is empty is left out.
-    func line(at date: Date) -> String {
-        let time = date.ISO8601Format(.init(includingFractionalSeconds: true))
-        var line = "{\"time\":\"\(time)\",\"act\":\(JSONText.quoted(act))"
-        line += ",\"outcome\":\"\(outcome.rawValue)\""
-        for (name, value) in [
-            ("issuer", issuer), ("client", client), ("subject", subject), ("from", address),
-            ("object", object), ("detail", detail), ("rule", rule),
-        ] where !value.isEmpty {
-            line += ",\"\(name)\":\(JSONText.quoted(String(value.prefix(512))))"
+/// Lines of JSON being put together: what is empty is left out, what is long is cut.
+struct AuditLines {
+    private static let textBytesMax = 2_048
+
+    private(set) var bytes: [UInt8] = []
+    /// Of the last line's time: many events come within a millisecond.
+    private var millisecond = Int64.min
+    private var time = ""
+
+    mutating func add(_ event: AuditEvent, at date: Date) {
+        let millisecond = Int64((date.timeIntervalSince1970 * 1_000).rounded(.down))
+        if millisecond != self.millisecond {
+            self.millisecond = millisecond
+            time = date.ISO8601Format(.init(includingFractionalSeconds: true))
         }
-        return line + "}\n"
+        bytes.append(contentsOf: "{\"time\":\"".utf8)
+        bytes.append(contentsOf: time.utf8)
+        bytes.append(contentsOf: "\"".utf8)
+        member(",\"act\":", event.act, evenIfEmpty: true)
+        member(",\"outcome\":", event.outcome.rawValue)
+        member(",\"issuer\":", event.issuer)
+        member(",\"client\":", event.client)
+        member(",\"subject\":", event.subject)
+        member(",\"from\":", event.address)
+        member(",\"object\":", event.object)
+        member(",\"detail\":", event.detail)
+        member(",\"rule\":", event.rule)
+        bytes.append(contentsOf: "}\n".utf8)
+    }
+
+    private mutating func member(_ key: String, _ text: String, evenIfEmpty: Bool = false) {
+        guard evenIfEmpty || !text.isEmpty else { return }
+        bytes.append(contentsOf: key.utf8)
+        JSONText.append(text, byteCountMax: AuditLines.textBytesMax, to: &bytes)
     }
 }
 
@@ -94,13 +115,15 @@ package final class AuditTrail: AuditLog, Service {
         guard !events.isEmpty || lost > 0 else { return }
         do {
             try await NIOThreadPool.singleton.runIfActive { [file] in
-                var text = events.reduce(into: "") { $0 += $1.event.line(at: $1.date) }
+                var lines = AuditLines()
+                for (event, date) in events { lines.add(event, at: date) }
                 if lost > 0 {
-                    text += AuditEvent(
-                        act: "audit", outcome: .failed, detail: "\(lost) events were lost"
-                    ).line(at: Date())
+                    lines.add(
+                        AuditEvent(
+                            act: "audit", outcome: .failed, detail: "\(lost) events were lost"),
+                        at: Date())
                 }
-                try file.append(Array(text.utf8))
+                try file.append(lines.bytes)
             }
         } catch {
             complain(error, lost: UInt64(events.count) + lost)
@@ -146,6 +169,8 @@ package struct AuditFile: Sendable {
 
     /// What the command line does on the state folder of a gateway.
     package func append(_ event: AuditEvent) throws(FileFault) {
-        try append(Array(event.line(at: Date()).utf8))
+        var lines = AuditLines()
+        lines.add(event, at: Date())
+        try append(lines.bytes)
     }
 }
