@@ -97,8 +97,7 @@ package final class House: Sendable {
                 front: .admin(
                     readiness: rooms.readiness, state: state, metrics: metrics,
                     limits: settings.http,
-                    logger: logger),
-                group: group)
+                    logger: logger))
             let front = rooms.front(
                 settings, reloader: reloader, observer: logs.access, logger: logger)
             let listener = try await Listener.open(

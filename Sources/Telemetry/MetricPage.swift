@@ -21,10 +21,26 @@ package struct MetricPage: Sendable {
     /// The metrics that have begun.
     package private(set) var names: Set<String> = []
 
-    /// - Parameter bytes: about how many it will have.
-    package init(_ format: Format, bytes: Int = 64 << 10) {
+    /// Bytes after which a writer of a long page gives way.
+    private static let stretchBytes = 32 << 10
+    private let giveWay: (@Sendable () -> Void)?
+    private var stretchEnd = MetricPage.stretchBytes
+
+    /// - Parameters:
+    ///   - bytes: about how many it will have.
+    ///   - giveWay: called again and again while a long page is written, with no lock held: whoever has more urgent work goes first.
+    package init(
+        _ format: Format, bytes: Int = 64 << 10, giveWay: (@Sendable () -> Void)? = nil
+    ) {
         self.format = format
+        self.giveWay = giveWay
         self.bytes.reserveCapacity(bytes)
+    }
+
+    private mutating func pause() {
+        guard bytes.count >= stretchEnd else { return }
+        stretchEnd = bytes.count + MetricPage.stretchBytes
+        giveWay?()
     }
 
     // MARK: - A metric
@@ -98,6 +114,7 @@ package struct MetricPage: Sendable {
     }
 
     private mutating func begin(_ text: LabelText, suffix: String = "") {
+        pause()
         bytes.append(contentsOf: name)
         bytes.append(contentsOf: suffix.utf8)
         if !text.bytes.isEmpty {

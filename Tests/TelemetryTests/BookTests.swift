@@ -2,6 +2,7 @@
 
 import CoreMetrics
 import Foundation
+import Synchronization
 import Telemetry
 import Testing
 
@@ -11,6 +12,25 @@ import Testing
         book.write(to: &page)
         return String(decoding: page.bytes, as: UTF8.self).split(separator: "\n")
             .map { String($0) }.filter { !$0.hasPrefix("#") }
+    }
+
+    /// While a long page is written, those who are in a hurry go first, again and again; and nobody's lock is held meanwhile.
+    @Test func aLongPageGivesWay() {
+        let book = MetricBook()
+        let times = book.histogram(
+            MetricDescription(
+                "took_seconds", .histogram, unit: .seconds, labels: ["model"], "Took."),
+            .time, open: ["model"], seriesMax: 1_000)
+        for number in 0..<500 { times.series("model-\(number)").observe(1) }
+        let count = Mutex(0)
+        var page = MetricPage(.prometheus) {
+            count.withLock { $0 += 1 }
+            times.series("model-0").observe(1)
+        }
+        book.write(to: &page)
+        let given = count.withLock { $0 }
+        #expect(page.bytes.count > 500_000)
+        #expect((page.bytes.count / 40_000...page.bytes.count / 32_768).contains(given))
     }
 
     @Test func aHundredThousandNamesAreBounded() {

@@ -16,16 +16,29 @@ final class Readiness: Sendable {
 /// `/livez`, `/readyz` and `/metrics` (DESIGN.md section 5).
 final class AdminPort: Sendable {
     private let channel: any Channel
+    /// A loop of its own: a page of megabytes that goes out holds up no call, and probes are answered when every call's loop is busy.
+    private let group: MultiThreadedEventLoopGroup
     let address: Endpoint
 
-    private init(channel: any Channel, address: Endpoint) {
+    private init(channel: any Channel, group: MultiThreadedEventLoopGroup, address: Endpoint) {
         self.channel = channel
+        self.group = group
         self.address = address
     }
 
     /// Binds at once, so that a port in use is known before the gateway says it is ready.
-    static func open(
-        _ endpoint: Endpoint, front: HTTPFront, group: any EventLoopGroup
+    static func open(_ endpoint: Endpoint, front: HTTPFront) async throws -> AdminPort {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        do {
+            return try await open(endpoint, front: front, group: group)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private static func open(
+        _ endpoint: Endpoint, front: HTTPFront, group: MultiThreadedEventLoopGroup
     ) async throws -> AdminPort {
         let names = ConnectionNames()
         let bootstrap = ServerBootstrap(group: group)
@@ -39,7 +52,8 @@ final class AdminPort: Sendable {
                 }
             }
         let channel = try await Listener.bind(bootstrap, to: endpoint, setting: "admin")
-        return AdminPort(channel: channel, address: endpoint.bound(to: channel.localAddress))
+        return AdminPort(
+            channel: channel, group: group, address: endpoint.bound(to: channel.localAddress))
     }
 
     /// Closed last, so that probes can watch a gateway drain.
@@ -49,5 +63,6 @@ final class AdminPort: Sendable {
         } catch {
             // Closed already: what was wanted.
         }
+        try? await group.shutdownGracefully()
     }
 }
