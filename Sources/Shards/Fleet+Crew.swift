@@ -30,14 +30,14 @@ extension Fleet {
             let shard = Shard(
                 index: index, dispatcher: dispatcher, engine: engine, clock: clock,
                 pen: journal.pen())
-            NamedThread.start("shard-\(index)", patience: .run) {
+            NamedThread.start("shard-\(index)") {
                 shard.serve()
                 self.leaveWork()
             }
         }
         for index in 0..<settings.loaders {
             // Loads must not hold up calls.
-            NamedThread.start("loader-\(index)", patience: .load) {
+            NamedThread.start("loader-\(index)", yields: true) {
                 self.loaders.serve()
                 self.leaveWork()
             }
