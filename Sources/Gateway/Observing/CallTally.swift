@@ -65,16 +65,26 @@ package final class CallTally {
         plans.removeAll(keepingCapacity: true)
     }
 
-    /// Brings all of it to the series.
-    package func settle() {
-        for model in models { metrics.add(model) }
-        models.removeAll(keepingCapacity: true)
+    /// All of it, which somebody else brings to the series: of a thousand models that takes longer than a loop should.
+    package func take() -> LoopCounts {
+        let counts = LoopCounts(models: models, plans: plans, auth: auth)
+        models.removeAll()
         places.removeAll(keepingCapacity: true)
         latest = 0
-        settlePlans()
-        metrics.add(auth: auth)
+        plans.removeAll()
         auth.clear()
+        return counts
     }
+
+    /// Brings all of it to the series.
+    package func settle() { metrics.add(take()) }
+}
+
+/// What an event loop has counted since the last time.
+package struct LoopCounts: Sendable {
+    var models: [ModelTally]
+    var plans: [PlanTally]
+    var auth: HistogramCounts
 }
 
 @available(*, unavailable) extension CallTally: Sendable {}

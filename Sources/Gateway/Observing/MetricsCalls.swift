@@ -135,7 +135,11 @@ package final class CallMetrics: Sendable {
 
     // What a loop has counted.
 
-    func add(auth counts: HistogramCounts) { auth.add(counts) }
+    package func add(_ counts: LoopCounts) {
+        for model in counts.models { add(model) }
+        for plan in counts.plans { add(plan) }
+        auth.add(counts.auth)
+    }
 
     func add(_ tally: ModelTally) {
         let model = handles(of: tally.model, tally.version)

@@ -24,6 +24,8 @@ package final class MetricsDesk: Sendable {
     private let libraries: MetricBook?
     private let sources = Mutex<[any MetricSource]>([])
     private let walk = Mutex<Walk?>(nil)
+    /// What loops have counted, for the next page.
+    private let brought = Mutex<[LoopCounts]>([])
     private let pages = Atomic<Int>(0)
     /// Of the last page, for the next one's memory.
     private let bytes = Atomic<Int>(64 << 10)
@@ -43,13 +45,22 @@ package final class MetricsDesk: Sendable {
     /// Has every loop bring what it has counted; those that are too busy to do so within a second are not waited for.
     func settle(on eventLoop: any EventLoop) -> EventLoopFuture<Void> {
         guard let walk = walk.withLock({ $0 }) else { return eventLoop.makeSucceededVoidFuture() }
-        return walk.ask(on: eventLoop, patience: .seconds(1)) { $0.tally?.settle() }.map { _ in }
+        return walk.ask(on: eventLoop, patience: .seconds(1)) { [self] place in
+            // Into this list, not into an answer: what comes too late for this page is on the next.
+            guard let counts = place.tally?.take() else { return }
+            brought.withLock { $0.append(counts) }
+        }.map { _ in }
     }
 
     /// A page; nil when enough of them are being written already. Blocks for as long as it takes: not for event loops.
     package func page(_ format: MetricPage.Format) -> [UInt8]? {
         defer { pages.subtract(1, ordering: .relaxed) }
         guard pages.add(1, ordering: .relaxed).newValue <= MetricsDesk.pagesMax else { return nil }
+        let new = brought.withLock { brought in
+            defer { brought = [] }
+            return brought
+        }
+        for counts in new { calls.add(counts) }
         let before = bytes.load(ordering: .relaxed)
         // With a thousand models it takes some 15 ms, and event loops may want the core: the kernel would let them wait for a part of it.
         var page = MetricPage(format, bytes: before + before / 8) { _ = sched_yield() }
