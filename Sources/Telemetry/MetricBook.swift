@@ -22,6 +22,12 @@ package final class CounterFamily: Sendable {
         table.series(description.labels, values)
     }
 
+    package func series(_ labels: SeriesLabels) -> CounterSeries {
+        precondition(
+            labels.names == description.labels, "\(description.name) has other labels")
+        return table.series(labels)
+    }
+
     /// Drops the series whose values are not wanted any more.
     package func keep(_ isWanted: ([String]) -> Bool) { table.keep(isWanted) }
 
@@ -63,6 +69,12 @@ package final class HistogramFamily: Sendable {
 
     package func series(_ values: String...) -> HistogramSeries {
         table.series(description.labels, values)
+    }
+
+    package func series(_ labels: SeriesLabels) -> HistogramSeries {
+        precondition(
+            labels.names == description.labels, "\(description.name) has other labels")
+        return table.series(labels)
     }
 
     package func keep(_ isWanted: ([String]) -> Bool) { table.keep(isWanted) }
@@ -138,6 +150,23 @@ package final class MetricBook: Sendable {
     package var descriptions: [MetricDescription] {
         families.withLock { $0.map(\.description) }
     }
+
+    /// About how long its part of a page is.
+    package var bytesExpected: Int {
+        families.withLock { $0 }.reduce(into: 0) { sum, family in
+            let entries: Int
+            switch family {
+            case .counter(let family): entries = family.table.count
+            case .gauge(let family): entries = family.table.count
+            // A line for each bucket and one for what is beyond the last; sum and count.
+            case .histogram(let family): entries = family.table.count * (family.bounds.count + 3)
+            }
+            sum += entries * (family.description.name.utf8.count + MetricBook.labelBytes)
+        }
+    }
+
+    /// Labels, a number and what is between them, for the most part.
+    private static let labelBytes = 56
 
     /// - Parameter names: left out, because the page has them already.
     package func write(to page: inout MetricPage, except names: Set<String> = []) {

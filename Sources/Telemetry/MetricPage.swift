@@ -1,7 +1,7 @@
 // The page a scraper reads: Prometheus' text format 0.0.4, or OpenMetrics 1.0.
 
 /// Written from top to bottom: a metric begins, its samples follow.
-package struct MetricPage: Sendable {
+package struct MetricPage {
     package enum Format: Sendable {
         case prometheus, openMetrics
 
@@ -14,33 +14,32 @@ package struct MetricPage: Sendable {
     }
 
     package let format: Format
+    /// What was written and not handed over.
     package private(set) var bytes: [UInt8] = []
     private var name: [UInt8] = []
     private var bucketName: [UInt8] = []
+    /// What the lines of a histogram's buckets have in common.
+    private var lineStart: [UInt8] = []
     private var labels: [String] = []
     /// The metrics that have begun.
     package private(set) var names: Set<String> = []
 
-    /// Bytes after which a writer of a long page gives way.
-    private static let stretchBytes = 32 << 10
-    private let giveWay: (@Sendable () -> Void)?
-    private var stretchEnd = MetricPage.stretchBytes
+    /// A long page is handed over in pieces of about this length.
+    private static let pieceBytes = 32 << 10
+    private let take: ((borrowing [UInt8]) -> Void)?
 
-    /// - Parameters:
-    ///   - bytes: about how many it will have.
-    ///   - giveWay: called again and again while a long page is written, with no lock held: whoever has more urgent work goes first.
-    package init(
-        _ format: Format, bytes: Int = 64 << 10, giveWay: (@Sendable () -> Void)? = nil
-    ) {
+    /// - Parameter take: is given the page piece by piece, with no lock held: it may wait, or let others go first.
+    ///   Without it the page is in ``bytes``.
+    package init(_ format: Format, take: ((borrowing [UInt8]) -> Void)? = nil) {
         self.format = format
-        self.giveWay = giveWay
-        self.bytes.reserveCapacity(bytes)
+        self.take = take
+        bytes.reserveCapacity(2 * MetricPage.pieceBytes)
     }
 
-    private mutating func pause() {
-        guard bytes.count >= stretchEnd else { return }
-        stretchEnd = bytes.count + MetricPage.stretchBytes
-        giveWay?()
+    private mutating func handOver(atLeast length: Int) {
+        guard let take, bytes.count >= length else { return }
+        take(bytes)
+        bytes.removeAll(keepingCapacity: true)
     }
 
     // MARK: - A metric
@@ -81,9 +80,10 @@ package struct MetricPage: Sendable {
         kind == .untyped && format == .openMetrics ? "unknown" : kind.rawValue
     }
 
-    /// The last line of OpenMetrics.
+    /// The last line of OpenMetrics, and what was not handed over.
     package mutating func end() {
         if format == .openMetrics { bytes.append(contentsOf: "# EOF\n".utf8) }
+        handOver(atLeast: 1)
     }
 
     // MARK: - Its samples
@@ -114,7 +114,7 @@ package struct MetricPage: Sendable {
     }
 
     private mutating func begin(_ text: LabelText, suffix: String = "") {
-        pause()
+        handOver(atLeast: MetricPage.pieceBytes)
         bytes.append(contentsOf: name)
         bytes.append(contentsOf: suffix.utf8)
         if !text.bytes.isEmpty {
@@ -128,15 +128,18 @@ package struct MetricPage: Sendable {
     package mutating func sample(_ text: LabelText, _ histogram: HistogramSeries) {
         let bounds = histogram.bounds
         let exemplars = format == .openMetrics ? histogram.kept : []
+        let texts = bounds.texts
         var sum: UInt64 = 0
+        lineStart.removeAll(keepingCapacity: true)
+        lineStart.append(contentsOf: bucketName)
+        if !text.bytes.isEmpty {
+            lineStart.append(contentsOf: text.bytes)
+            lineStart.append(UInt8(ascii: ","))
+        }
         for bucket in 0...bounds.count {
             sum &+= histogram.count(in: bucket)
-            bytes.append(contentsOf: bucketName)
-            if !text.bytes.isEmpty {
-                bytes.append(contentsOf: text.bytes)
-                bytes.append(UInt8(ascii: ","))
-            }
-            bytes.append(contentsOf: bounds.texts[bucket])
+            bytes.append(contentsOf: lineStart)
+            bytes.append(contentsOf: texts[bucket])
             bytes.append(digits: sum)
             if bucket < exemplars.count, let kept = exemplars[bucket] {
                 append(kept, bounds.scale)
@@ -174,6 +177,8 @@ package struct MetricPage: Sendable {
 extension [UInt8] {
     /// `\` and the end of a line as they are written in a page; `"` too, where it would end the text.
     mutating func append(escaping text: String, quotes: Bool) {
+        // Almost every one.
+        if !text.utf8.contains(where: Self.isEscaped) { return append(contentsOf: text.utf8) }
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\\"): append(contentsOf: "\\\\".utf8)
@@ -182,6 +187,10 @@ extension [UInt8] {
             default: append(byte)
             }
         }
+    }
+
+    private static func isEscaped(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: "\\") || byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\"")
     }
 
     mutating func append(_ count: UInt64, _ scale: HistogramBounds.Scale) {

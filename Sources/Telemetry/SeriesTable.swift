@@ -24,6 +24,11 @@ package struct LabelText: Sendable, Hashable {
 
     package static let none = LabelText([], [])
 
+    /// All bytes at once: an array's own goes by the element.
+    package func hash(into hasher: inout Hasher) {
+        unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+    }
+
     private static func cut(_ value: String) -> String {
         guard value.utf8.count > valueBytesMax else { return value }
         var short = ""
@@ -35,13 +40,27 @@ package struct LabelText: Sendable, Hashable {
     }
 }
 
+/// Values of labels made ready once, for several metrics that have the same labels.
+package struct SeriesLabels: Sendable {
+    let names: [String]
+    let values: [String]
+    let text: LabelText
+
+    package init(_ names: [String], _ values: [String]) {
+        self.names = names
+        self.values = values
+        text = LabelText(names, values)
+    }
+}
+
 /// Any thread; locked for look-ups and changes, never while something is counted.
 final class SeriesTable<Series: Sendable>: Sendable {
     struct Entry: Sendable {
-        let names: [String]
-        let values: [String]
-        let text: LabelText
+        let labels: SeriesLabels
         let series: Series
+
+        var values: [String] { labels.values }
+        var text: LabelText { labels.text }
     }
 
     private struct Pages: Sendable {
@@ -67,17 +86,20 @@ final class SeriesTable<Series: Sendable>: Sendable {
     }
 
     func series(_ names: [String], _ values: [String]) -> Series {
-        let text = LabelText(names, values)
-        return pages.withLock { pages in
-            if let place = pages.places[text] { return pages.entries[place].series }
+        series(SeriesLabels(names, values))
+    }
+
+    func series(_ labels: SeriesLabels) -> Series {
+        pages.withLock { pages in
+            if let place = pages.places[labels.text] { return pages.entries[place].series }
             if pages.own < seriesMax {
                 pages.own += 1
-                return add(Entry(names: names, values: values, text: text, series: make()), &pages)
+                return add(Entry(labels: labels, series: make()), &pages)
             }
-            let rest = zip(names, values).map { isOpen($0) ? Self.other : $1 }
-            let shared = LabelText(names, rest)
-            if let place = pages.places[shared] { return pages.entries[place].series }
-            return add(Entry(names: names, values: rest, text: shared, series: make()), &pages)
+            let rest = zip(labels.names, labels.values).map { isOpen($0) ? Self.other : $1 }
+            let shared = SeriesLabels(labels.names, rest)
+            if let place = pages.places[shared.text] { return pages.entries[place].series }
+            return add(Entry(labels: shared, series: make()), &pages)
         }
     }
 
@@ -93,7 +115,9 @@ final class SeriesTable<Series: Sendable>: Sendable {
     func keep(_ isWanted: (_ values: [String]) -> Bool) {
         pages.withLock { pages in
             let isOther = { (entry: Entry) in
-                zip(entry.names, entry.values).contains { self.isOpen($0) && $1 == Self.other }
+                zip(entry.labels.names, entry.values).contains {
+                    self.isOpen($0) && $1 == Self.other
+                }
             }
             let kept = pages.entries.filter { isOther($0) || isWanted($0.values) }
             guard kept.count < pages.entries.count else { return }
@@ -106,4 +130,5 @@ final class SeriesTable<Series: Sendable>: Sendable {
     }
 
     var entries: [Entry] { pages.withLock { $0.entries } }
+    var count: Int { pages.withLock { $0.entries.count } }
 }

@@ -23,15 +23,16 @@ private final class ModelCalls: Sendable {
     private let make: @Sendable (Door, Contract.Method, StatusCode) -> CounterSeries
 
     init(_ families: CallFamilies, _ model: String, _ version: String) {
-        cold = families.cold.series(model, version)
-        cpu = families.cpu.series(model, version)
-        bytesIn = families.bytesIn.series(model, version)
-        bytesOut = families.bytesOut.series(model, version)
-        total = families.total.series(model, version)
+        let labels = SeriesLabels(["model", "version"], [model, version])
+        cold = families.cold.series(labels)
+        cpu = families.cpu.series(labels)
+        bytesIn = families.bytesIn.series(labels)
+        bytesOut = families.bytesOut.series(labels)
+        total = families.total.series(labels)
         let runs = !model.isEmpty
-        queue = runs ? families.queue.series(model, version) : nil
-        load = runs ? families.load.series(model, version) : nil
-        run = runs ? families.run.series(model, version) : nil
+        queue = runs ? families.queue.series(labels) : nil
+        load = runs ? families.load.series(labels) : nil
+        run = runs ? families.run.series(labels) : nil
         make = { door, method, code in
             families.calls.series(model, version, door.rawValue, method.name, code.name)
         }

@@ -1,7 +1,7 @@
 // What /metrics answers: the book of what is counted as it happens, and the rooms, asked when somebody looks.
 
 import Glibc
-import NIOCore
+package import NIOCore
 import Outside
 import Synchronization
 package import Telemetry
@@ -53,7 +53,7 @@ package final class MetricsDesk: Sendable {
     }
 
     /// A page; nil when enough of them are being written already. Blocks for as long as it takes: not for event loops.
-    package func page(_ format: MetricPage.Format) -> [UInt8]? {
+    package func page(_ format: MetricPage.Format) -> ByteBuffer? {
         defer { pages.subtract(1, ordering: .relaxed) }
         guard pages.add(1, ordering: .relaxed).newValue <= MetricsDesk.pagesMax else { return nil }
         let new = brought.withLock { brought in
@@ -62,14 +62,28 @@ package final class MetricsDesk: Sendable {
         }
         for counts in new { calls.add(counts) }
         let before = bytes.load(ordering: .relaxed)
-        // With a thousand models it takes some 15 ms, and event loops may want the core: the kernel would let them wait for a part of it.
-        var page = MetricPage(format, bytes: before + before / 8) { _ = sched_yield() }
+        let body = PageBody(bytes: max(before + before / 8, book.bytesExpected))
+        var page = MetricPage(format) { body.add($0) }
         for source in sources.withLock({ $0 }) { source.write(to: &page) }
         book.write(to: &page)
         libraries?.write(to: &page, except: page.names)
         page.end()
-        bytes.store(page.bytes.count, ordering: .relaxed)
-        return page.bytes
+        bytes.store(body.buffer.readableBytes, ordering: .relaxed)
+        return body.buffer
+    }
+}
+
+/// A page as it is written, on one thread.
+private final class PageBody {
+    var buffer: ByteBuffer
+
+    /// - Parameter bytes: about how many there will be: growing by copies is most of a long page's time.
+    init(bytes: Int) { buffer = ByteBufferAllocator().buffer(capacity: bytes) }
+
+    func add(_ piece: borrowing [UInt8]) {
+        buffer.writeBytes(copy piece)
+        // With a thousand models a page takes some 10 ms, and event loops may want the core: the kernel would let them wait for a part of it.
+        _ = sched_yield()
     }
 }
 

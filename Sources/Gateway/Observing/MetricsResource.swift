@@ -22,10 +22,9 @@ struct MetricsResource: HTTPResource {
         let bound = NIOLoopBound(exchange, eventLoop: loop)
         desk.settle(on: loop).whenComplete { [desk] _ in
             NIOThreadPool.singleton.submit { work in
-                let bytes = work == .active ? desk.page(format) : nil
-                let answer = bytes.map {
-                    HTTPAnswer(
-                        status: .ok, contentType: format.contentType, body: ByteBuffer(bytes: $0))
+                let page = work == .active ? desk.page(format) : nil
+                let answer = page.map {
+                    HTTPAnswer(status: .ok, contentType: format.contentType, body: $0)
                 }
                 loop.execute { bound.value.finish(answer ?? MetricsResource.busy) }
             }
