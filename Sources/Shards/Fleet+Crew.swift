@@ -42,7 +42,8 @@ extension Fleet {
                 self.leaveWork()
             }
         }
-        NamedThread.start("promoter") {
+        // It loads as well.
+        NamedThread.start("promoter", yields: true) {
             self.promoter.serve()
             self.leaveWork()
         }

@@ -1,10 +1,7 @@
 // A thread with a name that `top -H` and a debugger show.
 
 private import Foundation
-
-#if canImport(Glibc)
-    private import Glibc
-#endif
+private import OnnxRuntime
 
 /// Starts threads that live as long as the gateway.
 enum NamedThread {
@@ -14,8 +11,7 @@ enum NamedThread {
     ) {
         let thread = Thread {
             Thread.current.name = name
-            // On Linux it is a thread's own (setpriority(2)); anybody may give way. Where it fails nothing is lost.
-            if yields { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10) }
+            if yields { ThreadRank.giveWay() }
             body()
         }
         // Models with deep graphs recurse; the default of a secondary thread may be small.

@@ -24,11 +24,6 @@ package struct LabelText: Sendable, Hashable {
 
     package static let none = LabelText([], [])
 
-    /// All bytes at once: an array's own goes by the element.
-    package func hash(into hasher: inout Hasher) {
-        unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
-    }
-
     private static func cut(_ value: String) -> String {
         guard value.utf8.count > valueBytesMax else { return value }
         var short = ""

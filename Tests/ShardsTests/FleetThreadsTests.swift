@@ -3,6 +3,7 @@
 import Catalogue
 import Contract
 import Dispatch
+import Foundation
 import NIOCore
 import NIOPosix
 import Shards
@@ -105,7 +106,39 @@ private final class Works: Sendable {
     }
 }
 
+/// The policy and the nice value of this process's threads of a name, as proc_pid_stat(5) has them.
+private func ranks(_ name: String) -> [Rank] {
+    let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+    return tasks.compactMap { task in
+        guard
+            let line = try? String(contentsOfFile: "/proc/self/task/\(task)/stat", encoding: .utf8),
+            line.contains("(\(name))"), let end = line.lastIndex(of: ")")
+        else { return nil }
+        let fields = line[line.index(after: end)...].split(separator: " ")
+        return Rank(policy: Int(fields[38]), nice: Int(fields[16]))
+    }
+}
+
+private struct Rank: Equatable {
+    var policy, nice: Int?
+}
+
 @Suite(.serialized) struct FleetThreadsTests {
+    /// A load that wakes on a call's core shall not take it from the call (sched(7), SCHED_BATCH).
+    @Test func loadsGiveWayToCalls() async throws {
+        let works = try Works()
+        for name in ["loader-0", "promoter"] {
+            #expect(
+                eventually {
+                    let found = ranks(name)
+                    return !found.isEmpty && found.allSatisfy { $0 == Rank(policy: 3, nice: 10) }
+                }, "\(name): \(ranks(name))")
+        }
+        let shards = ranks("shard-0")
+        #expect(!shards.isEmpty && shards.allSatisfy { $0.policy == 0 })
+        try await works.close()
+    }
+
     @Test func `one load for a thousand callers, one of whom leaves`() async throws {
         let works = try Works(loops: 2)
         let gate = Gate()

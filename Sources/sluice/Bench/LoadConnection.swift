@@ -100,9 +100,9 @@ final class LoadConnection: ChannelInboundHandler {
         let now = NIODeadline.now().uptimeNanoseconds
         sendDue(now: now)
         let loop = NIOLoopBound(self, eventLoop: context.eventLoop)
-        // While all may be open an answer sends the next. Never in the past: such tasks run before the sockets are asked, and
+        // When one is due and all are open, an answer sends it. Never in the past: such tasks run before the sockets are asked, and
         // a generator that is late would read no answers any more.
-        let next = open < plan.inFlight ? due : max(due, now) + 1_000_000
+        let next = due > now ? due : now + 1_000_000
         context.eventLoop.scheduleTask(deadline: .uptimeNanoseconds(next)) { loop.value.pace() }
     }
 
