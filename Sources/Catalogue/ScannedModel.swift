@@ -105,4 +105,14 @@ package struct ScannedModel: Sendable, Hashable {
         self.fault = fault
         self.token = token
     }
+
+    /// Takes over everything that a manifest says of a version.
+    package mutating func adopt(_ manifest: Manifest) {
+        files = manifest.files
+        signature = manifest.signature
+        labels = manifest.labels
+        limits = manifest.limits
+        measured = manifest.measured
+        load = manifest.load
+    }
 }

@@ -92,12 +92,7 @@ struct FolderAppraisal {
                 throw .wrongSize(file, byteCount: facts.byteCount)
             }
         }
-        model.files = manifest.files
-        model.signature = manifest.signature
-        model.labels = manifest.labels
-        model.limits = manifest.limits
-        model.measured = manifest.measured
-        model.load = manifest.load
+        model.adopt(manifest)
     }
 
     private func fill(

@@ -184,11 +184,7 @@ package final class BucketRepository: ModelRepository {
                         + "in '\(name)/\(version)'")
             }
             model.directory = cache.directory(of: ContentKey.key(manifest))
-            model.files = manifest.files
-            model.signature = manifest.signature
-            model.labels = manifest.labels
-            model.limits = manifest.limits
-            model.measured = manifest.measured
+            model.adopt(manifest)
             guard let objects else { return model }
             for file in manifest.files {
                 guard let size = objects[file.name] else { throw ModelFault.missing(file) }

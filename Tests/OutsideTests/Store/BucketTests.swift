@@ -403,6 +403,27 @@ import Testing
         }
     }
 
+    /// A model made ready to be mapped is mapped, wherever it comes from.
+    @Test func aManifestSaysTheSameInABucketAsInAFolder() async throws {
+        try await BucketBench.with { bench in
+            let model = bench.publish("iris")
+            let text = String(decoding: BucketBench.manifest("iris", 1, model), as: UTF8.self)
+                .replacing(
+                    "\"format\":1",
+                    with: """
+                        "format":1,"load":"mapped","limits":{"timeout_ms":5},"measured":{"load_us":7}
+                        """
+                )
+                .replacing("\"shape\":[-1]", with: "\"shape\":[-1,2],\"labels\":[\"a\",\"b\"]")
+            bench.fake.put("p/iris/1/manifest.json", Array(text.utf8))
+            let entry = try await bench.entry("iris")
+            #expect(entry.load == .mapped)
+            #expect(entry.labels == ["y": ["a", "b"]])
+            #expect(entry.limits.timeout == .milliseconds(5))
+            #expect(entry.measured.load == .microseconds(7))
+        }
+    }
+
     /// New limits in a manifest are no new content: nothing is fetched, and the manifest beside the files follows.
     @Test func aNewManifestForTheSameFiles() async throws {
         try await BucketBench.with { bench in
