@@ -9,26 +9,44 @@ package enum Door: String, Sendable, Hashable, CaseIterable {
     case http
 }
 
-/// A call that has been answered.
-package struct CallRecord: Sendable {
+/// What a caller's calls have in common, mostly.
+package struct CallTraits: Sendable {
     package var door: Door
     package var method: Method
     /// As the catalogue calls them; empty when the call named none or got no as far. Labels are made of these.
-    package var model: String
-    package var version: String
+    package var model = ""
+    package var version = ""
     /// As the caller wrote them: untrusted.
     package var asked: (model: String, version: String)
-    package var code: StatusCode
-    package var reason: Reason
+    package var code = StatusCode.ok
+    package var reason = Reason.none
     /// Of the caller's token; empty before it was judged.
-    package var issuer: String
-    package var client: String
+    package var issuer = ""
+    package var client = ""
     /// The name of the caller's plan; empty without one, and for calls that were not admitted.
-    package var plan: String
+    package var plan = ""
     /// The caller's numeric address.
-    package var address: String
+    package var address = ""
     /// The name of the connection in the logs of both sides.
-    package var connection: String
+    package var connection = ""
+
+    package init(_ call: Call) {
+        door = call.door
+        method = call.method
+        asked = (call.model, call.version)
+    }
+}
+
+/// The traits of one or many calls. Calls that share it are alike, and whoever hears of them sees that by one comparison.
+package final class CallKind: Sendable {
+    package let traits: CallTraits
+
+    package init(_ traits: CallTraits) { self.traits = traits }
+}
+
+/// A call that has been answered.
+package struct CallRecord: Sendable {
+    package private(set) var kind: CallKind
     /// Of the caller (W3C trace context), when it sent one.
     package var trace: TraceContext?
     /// The span that the gateway exports this call as; nil when it exports none. Set before observers are told.
@@ -45,28 +63,35 @@ package struct CallRecord: Sendable {
     package var timing: Timing
 
     package init(
-        _ call: Call, model: String = "", version: String = "", failure: CallFailure? = nil,
-        issuer: String = "", client: String = "", plan: String = "", address: String,
-        connection: String = "", bytesOut: Int = 0, timing: Timing, answered: Instant
+        _ call: Call, _ kind: CallKind, bytesOut: Int = 0, timing: Timing, answered: Instant
     ) {
-        door = call.door
-        method = call.method
-        self.model = model
-        self.version = version
-        asked = (call.model, call.version)
-        code = failure?.code ?? .ok
-        reason = failure?.reason ?? .none
-        self.issuer = issuer
-        self.client = client
-        self.plan = plan
-        self.address = address
-        self.connection = connection
+        self.kind = kind
         trace = call.trace
         bytesIn = call.body.byteCount
         self.bytesOut = bytesOut
         arrived = call.arrived
         total = answered.since(call.arrived)
         self.timing = timing
+    }
+
+    package var door: Door { kind.traits.door }
+    package var method: Method { kind.traits.method }
+    package var model: String { kind.traits.model }
+    package var version: String { kind.traits.version }
+    package var asked: (model: String, version: String) { kind.traits.asked }
+    package var code: StatusCode { kind.traits.code }
+    package var reason: Reason { kind.traits.reason }
+    package var issuer: String { kind.traits.issuer }
+    package var client: String { kind.traits.client }
+    package var plan: String { kind.traits.plan }
+    package var address: String { kind.traits.address }
+    package var connection: String { kind.traits.connection }
+
+    /// From now on it is of a kind of its own.
+    package mutating func change(_ body: (inout CallTraits) -> Void) {
+        var traits = kind.traits
+        body(&traits)
+        kind = CallKind(traits)
     }
 }
 

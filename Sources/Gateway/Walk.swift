@@ -92,6 +92,7 @@ final class Visit: CallerSession {
     let place: LoopPlace
     var desk: LoopDesk { place.desk }
     var recent = RecentSelection()
+    var recentKind = RecentKind()
     let peer: Peer
     /// The connection's token; nil until HELLO or AUTH brought one.
     private var token: Secret?
@@ -420,11 +421,10 @@ final class Journey: CallHandle, RunDelegate {
         guard tally != nil || observers.wantsCalls else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
+        let kind = visit.recentKind.kind(
+            of: call, entry, caller, plan: plan, failure, from: visit.peer)
         var record = CallRecord(
-            call, model: entry?.name ?? "", version: entry?.version ?? "", failure: failure,
-            issuer: caller?.account.issuer ?? "", client: caller?.account.client ?? "", plan: plan,
-            address: visit.peer.address, connection: visit.peer.connection,
-            bytesOut: use.bytesOut, timing: timing, answered: .now())
+            call, kind, bytesOut: use.bytesOut, timing: timing, answered: .now())
         if let traced, let tracer = walk.tracer {
             record.span = tracer.end(traced.span, record)
             record.marks = traced.marks

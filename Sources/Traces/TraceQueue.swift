@@ -50,7 +50,7 @@ package final class TraceQueue: Sendable {
     package func add(_ call: CallRecord) -> Bool {
         var call = call
         // The caller's own words are not exported, and may be long.
-        call.asked = ("", "")
+        call.change { $0.asked = ("", "") }
         return state.withLock { state in
             guard state.calls.count + state.taken < callsMax else {
                 state.counts.droppedQueue &+= 1

@@ -24,18 +24,21 @@ private let now = Instant(nanoseconds: 100_000_000_000)
 
 private func call(
     model: String = "iris", version: String = "1", asked: (String, String) = ("iris", ""),
-    failure: CallFailure? = nil, client: String = "app", trace: TraceContext? = nil,
-    timing: Timing = Timing(), total: Nanoseconds = .milliseconds(2)
+    failure: CallFailure? = nil, client: String = "app", connection: String = "k3-1",
+    trace: TraceContext? = nil, timing: Timing = Timing(), total: Nanoseconds = .milliseconds(2)
 ) -> CallRecord {
     let arrived = Instant(nanoseconds: now.nanoseconds - 500_000_000)
     var call = Call(
         method: .infer, model: asked.0, version: asked.1, arrived: arrived,
         deadline: arrived + .seconds(60), trace: trace, body: Weight(byteCount: 120))
     call.door = .binary
+    var traits = CallTraits(call)
+    (traits.model, traits.version) = (model, version)
+    if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
+    (traits.issuer, traits.client, traits.plan) = ("local", client, "gold")
+    (traits.address, traits.connection) = ("127.0.0.1", connection)
     return CallRecord(
-        call, model: model, version: version, failure: failure, issuer: "local", client: client,
-        plan: "gold", address: "127.0.0.1", connection: "k3-1", bytesOut: 48, timing: timing,
-        answered: arrived + total)
+        call, CallKind(traits), bytesOut: 48, timing: timing, answered: arrived + total)
 }
 
 private func line(_ format: AccessLines.Format, _ call: CallRecord) -> String {
@@ -95,7 +98,8 @@ private let trace = TraceContext(
             call(failure: failure), call(failure: CallFailure(.unavailable, .queueFull, "later")),
             call(trace: trace, timing: timing), call(),
             call(model: "", version: "", asked: (String(repeating: "x", count: 999), "")),
-            call(model: "", version: "", asked: ("y", "")), call(),
+            call(model: "", version: "", asked: ("y", "")), call(), call(connection: "k3-2"),
+            call(connection: "k3-2"), call(),
         ]
         for format in [AccessLines.Format.json, .common] {
             var lines = AccessLines(format, wall: wall, now: now)
@@ -107,14 +111,32 @@ private let trace = TraceContext(
                     == calls.map { line(format, $0) }.joined())
             #expect(lines.bytes.isEmpty && lines.count == 0)
         }
+        // Of one kind, as the calls of one connection are.
+        var alike = [call()]
+        for change in [
+            { (call: inout CallRecord) in call.total = .milliseconds(12) },
+            { $0.arrived = $0.arrived + .milliseconds(1) }, { $0.bytesIn = 7 }, { $0.bytesOut = 8 },
+            { $0.timing.admission = .microseconds(3) }, { $0.timing.queue = .microseconds(4) },
+            { $0.timing.load = .microseconds(5) }, { $0.timing.run = .microseconds(1_234_567) },
+            { $0.trace = trace }, { $0.timing.batch = 3 }, { $0.trace = nil }, { $0.bytesIn = 9 },
+        ] {
+            var next = alike[alike.count - 1]
+            change(&next)
+            alike.append(next)
+        }
+        var lines = AccessLines(.json, wall: wall, now: now)
+        for call in alike { lines.add(call) }
+        #expect(
+            String(decoding: lines.bytes, as: UTF8.self)
+                == alike.map { line(.json, $0) }.joined())
         // The door, the method, the plan, the issuer and the address have no other way to change here.
         for change in [
-            { (call: inout CallRecord) in call.door = .http },
+            { (traits: inout CallTraits) in traits.door = .http },
             { $0.method = .modelMetadata }, { $0.plan = "bronze" }, { $0.issuer = "main" },
             { $0.address = "::1" },
         ] {
             var changed = call()
-            change(&changed)
+            changed.change(change)
             var lines = AccessLines(.json, wall: wall, now: now)
             lines.add(call())
             lines.add(changed)

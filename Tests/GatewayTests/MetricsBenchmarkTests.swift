@@ -31,11 +31,14 @@ struct MetricsBenchmarkTests {
         timing.run = .microseconds(15)
         timing.queue = .microseconds(1)
         let arrived = Instant(nanoseconds: 1_000)
+        let call = Call(
+            method: .infer, model: model, version: "", arrived: arrived,
+            deadline: arrived + .seconds(1), body: NoBody())
+        var traits = CallTraits(call)
+        (traits.model, traits.version) = (model, "1")
+        traits.client = "team"
         return CallRecord(
-            Call(
-                method: .infer, model: model, version: "", arrived: arrived,
-                deadline: arrived + .seconds(1), body: NoBody()), model: model, version: "1",
-            client: "team", address: "127.0.0.1", bytesOut: 20, timing: timing,
+            call, CallKind(traits), bytesOut: 20, timing: timing,
             answered: arrived + .microseconds(40))
     }
 

@@ -32,12 +32,15 @@ private func record(
         timing.load = .milliseconds(1)
     }
     let arrived = Instant(nanoseconds: 1_000)
+    let call = Call(
+        method: method, model: asked, version: "", arrived: arrived,
+        deadline: arrived + .seconds(1), body: NoBody())
+    var traits = CallTraits(call)
+    (traits.model, traits.version) = (model, version)
+    if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
+    (traits.client, traits.plan) = (client, plan)
     return CallRecord(
-        Call(
-            method: method, model: asked, version: "", arrived: arrived,
-            deadline: arrived + .seconds(1), body: NoBody()), model: model, version: version,
-        failure: failure, client: client, plan: plan, address: "127.0.0.1", bytesOut: 20,
-        timing: timing, answered: arrived + .milliseconds(5))
+        call, CallKind(traits), bytesOut: 20, timing: timing, answered: arrived + .milliseconds(5))
 }
 
 private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus) -> [String] {

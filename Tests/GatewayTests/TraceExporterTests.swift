@@ -22,11 +22,10 @@ import Traces
 
     private func record(_ span: TraceContext?) -> CallRecord {
         let now = Instant.now()
-        var record = CallRecord(
-            Call(
-                method: .infer, model: "iris", version: "", arrived: now,
-                deadline: now + .seconds(1), body: NoBody()),
-            client: "app", address: "", timing: Timing(), answered: now)
+        let call = Call(
+            method: .infer, model: "iris", version: "", arrived: now,
+            deadline: now + .seconds(1), body: NoBody())
+        var record = CallRecord(call, CallKind(CallTraits(call)), timing: Timing(), answered: now)
         record.span = span
         return record
     }

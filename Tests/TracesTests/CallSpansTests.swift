@@ -148,8 +148,7 @@ import Traces
     @Test func nothingThatACallerWroteIsThere() {
         let failure = CallFailure(.notFound, .modelNotFound, "no model 'asked'")
         var call = record(failure: failure)
-        call.model = ""
-        call.version = ""
+        call.change { ($0.model, $0.version) = ("", "") }
         #expect(!"\(spans(call))".contains("asked"))
     }
 

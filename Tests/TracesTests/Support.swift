@@ -25,12 +25,15 @@ func record(
     marks: CallMarks? = nil
 ) -> CallRecord {
     let arrived = Instant(nanoseconds: 10_000_000_000)
-    var record = CallRecord(
-        Call(
-            method: method, model: "asked", version: "", arrived: arrived,
-            deadline: arrived + .seconds(5), trace: parent, body: NoBody()),
-        model: "iris", version: "1", failure: failure, issuer: client.isEmpty ? "" : "local",
-        client: client, address: "192.0.2.7", timing: timing, answered: arrived + total)
+    let call = Call(
+        method: method, model: "asked", version: "", arrived: arrived,
+        deadline: arrived + .seconds(5), trace: parent, body: NoBody())
+    var traits = CallTraits(call)
+    (traits.model, traits.version) = ("iris", "1")
+    if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
+    (traits.issuer, traits.client) = (client.isEmpty ? "" : "local", client)
+    traits.address = "192.0.2.7"
+    var record = CallRecord(call, CallKind(traits), timing: timing, answered: arrived + total)
     record.marks = marks
     return record
 }

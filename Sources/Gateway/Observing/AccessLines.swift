@@ -88,31 +88,18 @@ package struct AccessLines: Sendable {
     private mutating func addJSON(_ call: CallRecord) {
         clock.turn(to: call.arrived)
         beginLine(call)
-        if !call.connection.isEmpty {
-            if familiar.connection.of != call.connection {
-                let start = bytes.count
-                member(",\"connection\":", call.connection)
-                familiar.connection = (call.connection, Array(bytes[start...]))
-            } else {
-                bytes.append(contentsOf: familiar.connection.text)
-            }
-        }
         trace(",\"trace\":\"", call.span ?? call.trace, end: "\"")
-        let sizes = Familiar.Sizes(call)
-        if familiar.sizes.of != sizes {
+        let measures = Familiar.Measures(call)
+        if familiar.measures.of != measures {
             let start = bytes.count
-            member(",\"bytes_in\":", sizes.bytesIn)
-            member(",\"bytes_out\":", sizes.bytesOut)
-            member(",\"auth_us\":", sizes.auth)
-            familiar.sizes = (sizes, Array(bytes[start...]))
+            member(",\"bytes_in\":", measures.bytesIn)
+            member(",\"bytes_out\":", measures.bytesOut)
+            member(",\"auth_us\":", measures.auth)
+            member(",\"queue_us\":", measures.queue)
+            member(",\"load_us\":", measures.load)
+            familiar.learn(measures, bytes[start...])
         } else {
-            bytes.append(contentsOf: familiar.sizes.text)
-        }
-        number(Key.queue, call.timing.queue.microseconds)
-        if call.timing.load == .zero {
-            bytes.append(contentsOf: Key.noLoad)
-        } else {
-            member(",\"load_us\":", call.timing.load.microseconds)
+            bytes.append(contentsOf: familiar.measures.text)
         }
         if call.timing.cold {
             member(",\"fetch_us\":", call.timing.fetch.microseconds)
@@ -126,22 +113,22 @@ package struct AccessLines: Sendable {
         put("}\n")
     }
 
-    /// When, what and who: of calls within one millisecond mostly the same.
+    /// When, what, who and from where: of a connection's calls within one millisecond mostly the same.
     private mutating func beginLine(_ call: CallRecord) {
-        let fits = familiar.fits(call)
-        if fits, familiar.millisecond == clock.millisecond {
+        if familiar.kind === call.kind, familiar.millisecond == clock.millisecond {
             return bytes.append(contentsOf: familiar.head)
         }
         let start = bytes.count
         begin(call.arrived)
-        if fits {
+        if familiar.fits(call.kind) {
             bytes.append(contentsOf: familiar.who)
         } else {
             let start = bytes.count
             addWhoAndWhat(call)
-            familiar.learn(call, bytes[start...])
+            familiar.learn(call.kind, bytes[start...])
         }
-        familiar.remember(bytes[start...], of: clock.millisecond)
+        member(",\"connection\":", call.connection)
+        familiar.remember(call.kind, bytes[start...], of: clock.millisecond)
     }
 
     /// What is alike in most calls of a caller.
@@ -169,8 +156,6 @@ package struct AccessLines: Sendable {
 
     /// What every line has.
     private enum Key {
-        static let queue = Array(",\"queue_us\":".utf8)
-        static let noLoad = Array(",\"load_us\":0".utf8)
         static let run = Array(",\"run_us\":".utf8)
         static let total = Array(",\"total_us\":".utf8)
         static let end = Array(",\"cold\":false,\"batch\":1}\n".utf8)
@@ -326,7 +311,9 @@ package struct AccessLines: Sendable {
             digits[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
             rest /= 10
         }
-        for index in place..<20 { bytes.append(digits[index]) }
+        bytes.append(addingCapacity: 20 - place) { room in
+            for index in place..<20 { room.append(digits[index]) }
+        }
     }
 
     private mutating func trace(_ key: String, _ trace: TraceContext?, end: String) {
@@ -348,67 +335,66 @@ package struct AccessLines: Sendable {
 
 /// Parts of the last lines that the next one will probably have as well.
 private struct Familiar: Sendable {
-    private struct Likeness: Sendable {
-        let door: Door
-        let method: Contract.Method
-        let code: StatusCode
-        let reason: Reason
-        let model: String
-        let version: String
-        let asked: (model: String, version: String)
-        let issuer: String
-        let client: String
-        let plan: String
-        let address: String
-    }
-
-    struct Sizes: Sendable, Equatable {
+    /// Of calls that ran at once mostly the same; times are microseconds.
+    struct Measures: Sendable, Equatable {
         let bytesIn: UInt64
         let bytesOut: UInt64
-        /// Microseconds.
         let auth: UInt64
+        let queue: UInt64
+        let load: UInt64
 
         init(_ call: CallRecord) {
             bytesIn = UInt64(call.bytesIn)
             bytesOut = UInt64(call.bytesOut)
             auth = call.timing.admission.microseconds
+            queue = call.timing.queue.microseconds
+            load = call.timing.load.microseconds
         }
     }
 
-    /// What and who, and the same with the time before it.
-    private(set) var who: [UInt8] = []
-    private(set) var head: [UInt8] = []
+    /// Of the last line.
+    private(set) var kind: CallKind?
     /// Of the head's time.
     private(set) var millisecond = UInt64.max
-    var connection: (of: String, text: [UInt8]) = ("", [])
-    var sizes: (of: Sizes?, text: [UInt8]) = (nil, [])
-    private var likeness: Likeness?
+    /// When, what, who and from where.
+    private(set) var head: [UInt8] = []
+    /// What and who.
+    private(set) var who: [UInt8] = []
+    private var whose: CallKind?
+    private(set) var measures: (of: Measures?, text: [UInt8]) = (nil, [])
 
-    func fits(_ call: CallRecord) -> Bool {
-        guard let likeness else { return false }
-        return likeness.code == call.code && likeness.model == call.model
-            && likeness.client == call.client && likeness.address == call.address
-            && likeness.version == call.version && likeness.asked == call.asked
-            && likeness.door == call.door && likeness.method == call.method
-            && likeness.reason == call.reason && likeness.issuer == call.issuer
-            && likeness.plan == call.plan
+    /// ``who`` is true of this kind as well: it differs in nothing but the connection.
+    func fits(_ kind: CallKind) -> Bool {
+        guard let known = whose?.traits else { return false }
+        let new = kind.traits
+        return known.code == new.code && known.model == new.model && known.client == new.client
+            && known.address == new.address && known.version == new.version
+            && known.asked == new.asked && known.door == new.door && known.method == new.method
+            && known.reason == new.reason && known.issuer == new.issuer && known.plan == new.plan
     }
 
-    mutating func learn(_ call: CallRecord, _ text: ArraySlice<UInt8>) {
-        // What a caller wrote is kept no longer than a line would hold it.
-        guard call.asked.model.utf8.count <= AccessLines.textBytesMax,
-            call.asked.version.utf8.count <= AccessLines.textBytesMax
-        else { return likeness = nil }
-        likeness = Likeness(
-            door: call.door, method: call.method, code: call.code, reason: call.reason,
-            model: call.model, version: call.version, asked: call.asked, issuer: call.issuer,
-            client: call.client, plan: call.plan, address: call.address)
+    mutating func learn(_ kind: CallKind, _ text: ArraySlice<UInt8>) {
+        whose = Familiar.isShort(kind) ? kind : nil
         Familiar.replace(&who, text)
     }
 
-    mutating func remember(_ text: ArraySlice<UInt8>, of millisecond: UInt64) {
+    mutating func learn(_ new: Measures, _ text: ArraySlice<UInt8>) {
+        measures.of = new
+        Familiar.replace(&measures.text, text)
+    }
+
+    mutating func remember(
+        _ kind: CallKind, _ text: ArraySlice<UInt8>, of millisecond: UInt64
+    ) {
+        self.kind = Familiar.isShort(kind) ? kind : nil
         self.millisecond = millisecond
         Familiar.replace(&head, text)
+    }
+
+    /// What a caller wrote is kept no longer than a line would hold it.
+    private static func isShort(_ kind: CallKind) -> Bool {
+        kind.traits.asked.model.utf8.count <= AccessLines.textBytesMax
+            && kind.traits.asked.version.utf8.count <= AccessLines.textBytesMax
     }
 
     private static func replace(_ kept: inout [UInt8], _ text: ArraySlice<UInt8>) {

@@ -13,6 +13,7 @@ package final class CallTally {
     private var models: [ModelTally] = []
     private var places: [Key: Int] = [:]
     private var latest = 0
+    private var latestKind: CallKind?
     private var auth = HistogramCounts(.time)
     private var plans: [PlanTally] = []
 
@@ -34,6 +35,8 @@ package final class CallTally {
 
     /// A loop's calls are mostly of the model of the one before.
     private func place(of call: CallRecord) -> Int {
+        if call.kind === latestKind { return latest }
+        latestKind = call.kind
         if latest < models.count, models[latest].version == call.version,
             models[latest].model == call.model
         {
@@ -44,7 +47,10 @@ package final class CallTally {
             latest = known
             return known
         }
-        if models.count >= CallTally.modelsMax { settle() }
+        if models.count >= CallTally.modelsMax {
+            settle()
+            latestKind = call.kind
+        }
         latest = models.count
         models.append(ModelTally(model: call.model, version: call.version))
         places[key] = latest
@@ -71,6 +77,7 @@ package final class CallTally {
         models.removeAll()
         places.removeAll(keepingCapacity: true)
         latest = 0
+        latestKind = nil
         plans.removeAll()
         auth.clear()
         return counts

@@ -81,7 +81,9 @@ package final class SlowLog: Service {
     /// No more of what its caller wrote than a line holds: it may have to wait.
     private func cut(_ call: CallRecord) -> CallRecord {
         var call = call
-        call.asked = (AccessLines.cut(call.asked.model), AccessLines.cut(call.asked.version))
+        call.change {
+            $0.asked = (AccessLines.cut($0.asked.model), AccessLines.cut($0.asked.version))
+        }
         return call
     }
 
