@@ -7,6 +7,12 @@ import Testing
     private struct Report: Decodable {
         var calls: Int
         var errors: Int
+        var p50: Double
+
+        enum CodingKeys: String, CodingKey {
+            case calls, errors
+            case p50 = "p50_us"
+        }
     }
 
     /// More calls are due than one at a time can carry. A generator that schedules what is late before it reads what
@@ -22,6 +28,26 @@ import Testing
             let report = try JSONDecoder().decode(Report.self, from: Data(done.output.utf8))
             #expect(report.errors == 0)
             #expect(report.calls > 200)
+        }
+    }
+
+    /// A call is sent when it is due, also when only one may be open: a generator that looks again a millisecond later finds no
+    /// median below that. On a busy machine one run may be slow, not all of them.
+    @Test func aCallIsSentWhenItIsDue() async throws {
+        try await withGateway { gateway in
+            let token = try await gateway.token(scope: "infer:*")
+            var medians: [Double] = []
+            while medians.count < 10, (medians.min() ?? .infinity) >= 950 {
+                let done = try await Command.run(
+                    "bench", "--model", "iris", "--connections", "1", "--in-flight", "1",
+                    "--rate", "100", "--warm-up", "0s", "--duration", "1s", "--json", "--endpoint",
+                    gateway.endpoint, "--ca", gateway.ca, environment: ["SLUICE_TOKEN": token])
+                #expect(done.status == 0, "\(done.error)")
+                let report = try JSONDecoder().decode(Report.self, from: Data(done.output.utf8))
+                #expect(report.calls > 0 && report.errors == 0)
+                medians.append(report.p50)
+            }
+            #expect(medians.contains { $0 < 950 }, "\(medians)")
         }
     }
 }
