@@ -63,14 +63,15 @@ package struct CallRecord: Sendable {
     package var timing: Timing
 
     package init(
-        _ call: Call, _ kind: CallKind, bytesOut: Int = 0, timing: Timing, answered: Instant
+        _ kind: CallKind, trace: TraceContext? = nil, bytesIn: Int = 0, bytesOut: Int = 0,
+        arrived: Instant, timing: Timing, answered: Instant
     ) {
         self.kind = kind
-        trace = call.trace
-        bytesIn = call.body.byteCount
+        self.trace = trace
+        self.bytesIn = bytesIn
         self.bytesOut = bytesOut
-        arrived = call.arrived
-        total = answered.since(call.arrived)
+        self.arrived = arrived
+        total = answered.since(arrived)
         self.timing = timing
     }
 

@@ -9,41 +9,34 @@ package struct RecentKind {
     private var kind: CallKind?
     private var entry: ModelEntry?
     private var caller: Credential?
+    /// Nil: the call was answered well.
+    private var failed: (code: StatusCode, reason: Reason)?
 
     package init() {}
 
-    /// The kind of a call that has been answered: the one before, when it is the same.
-    package mutating func kind(
-        of call: Call, _ entry: ModelEntry?, _ caller: Credential?, plan: String,
+    /// The kind of the call before, when this one is the same in everything: they have a connection and its door in common.
+    package func known(
+        _ method: Method, _ model: String, _ version: String, _ entry: ModelEntry?,
+        _ caller: Credential?, plan: String, _ failure: CallFailure?
+    ) -> CallKind? {
+        guard let kind, entry === self.entry, caller === self.caller, hasEnded(as: failure),
+            kind.traits.method == method, kind.traits.asked.model == model,
+            kind.traits.asked.version == version, kind.traits.plan == plan
+        else { return nil }
+        return kind
+    }
+
+    private func hasEnded(as failure: CallFailure?) -> Bool {
+        guard let failure else { return failed == nil }
+        guard let failed else { return false }
+        return failed.code == failure.code && failed.reason == failure.reason
+    }
+
+    /// A new kind, which the next call may be of.
+    package mutating func learn(
+        _ call: Call, _ entry: ModelEntry?, _ caller: Credential?, plan: String,
         _ failure: CallFailure?, from peer: Peer
     ) -> CallKind {
-        if let kind, entry === self.entry, caller === self.caller,
-            RecentKind.fits(kind.traits, call, plan, failure)
-        {
-            return kind
-        }
-        let new = CallKind(RecentKind.traits(call, entry, caller, plan, failure, peer))
-        // What a caller wrote is not kept when it is long.
-        if call.model.utf8.count + call.version.utf8.count <= AccessLines.textBytesMax {
-            (kind, self.entry, self.caller) = (new, entry, caller)
-        }
-        return new
-    }
-
-    /// What the entry, the caller and the peer do not say.
-    private static func fits(
-        _ traits: CallTraits, _ call: Call, _ plan: String, _ failure: CallFailure?
-    ) -> Bool {
-        traits.code == failure?.code ?? .ok && traits.reason == failure?.reason ?? .none
-            && traits.method == call.method && traits.door == call.door
-            && traits.asked.model == call.model && traits.asked.version == call.version
-            && traits.plan == plan
-    }
-
-    private static func traits(
-        _ call: Call, _ entry: ModelEntry?, _ caller: Credential?, _ plan: String,
-        _ failure: CallFailure?, _ peer: Peer
-    ) -> CallTraits {
         var traits = CallTraits(call)
         if let entry { (traits.model, traits.version) = (entry.name, entry.version) }
         if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
@@ -52,6 +45,12 @@ package struct RecentKind {
         }
         traits.plan = plan
         (traits.address, traits.connection) = (peer.address, peer.connection)
-        return traits
+        let new = CallKind(traits)
+        // What a caller wrote is not kept when it is long.
+        if call.model.utf8.count + call.version.utf8.count <= AccessLines.textBytesMax {
+            (kind, self.entry, self.caller) = (new, entry, caller)
+            failed = failure.map { ($0.code, $0.reason) }
+        }
+        return new
     }
 }

@@ -421,10 +421,14 @@ final class Journey: CallHandle, RunDelegate {
         guard tally != nil || observers.wantsCalls else { return }
         var failure: CallFailure?
         if case .failure(let why) = result { failure = why }
-        let kind = visit.recentKind.kind(
-            of: call, entry, caller, plan: plan, failure, from: visit.peer)
+        // A copy of the call for each would cost more than all the rest.
+        let kind =
+            visit.recentKind.known(
+                call.method, call.model, call.version, entry, caller, plan: plan, failure)
+            ?? visit.recentKind.learn(call, entry, caller, plan: plan, failure, from: visit.peer)
         var record = CallRecord(
-            call, kind, bytesOut: use.bytesOut, timing: timing, answered: .now())
+            kind, trace: call.trace, bytesIn: call.body.byteCount, bytesOut: use.bytesOut,
+            arrived: call.arrived, timing: timing, answered: .now())
         if let traced, let tracer = walk.tracer {
             record.span = tracer.end(traced.span, record)
             record.marks = traced.marks

@@ -38,7 +38,8 @@ private func call(
     (traits.issuer, traits.client, traits.plan) = ("local", client, "gold")
     (traits.address, traits.connection) = ("127.0.0.1", connection)
     return CallRecord(
-        call, CallKind(traits), bytesOut: 48, timing: timing, answered: arrived + total)
+        CallKind(traits), trace: trace, bytesIn: 120, bytesOut: 48, arrived: arrived,
+        timing: timing, answered: arrived + total)
 }
 
 private func line(_ format: AccessLines.Format, _ call: CallRecord) -> String {

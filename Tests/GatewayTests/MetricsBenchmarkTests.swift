@@ -38,7 +38,7 @@ struct MetricsBenchmarkTests {
         (traits.model, traits.version) = (model, "1")
         traits.client = "team"
         return CallRecord(
-            call, CallKind(traits), bytesOut: 20, timing: timing,
+            CallKind(traits), bytesOut: 20, arrived: arrived, timing: timing,
             answered: arrived + .microseconds(40))
     }
 

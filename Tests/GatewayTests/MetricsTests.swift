@@ -40,7 +40,8 @@ private func record(
     if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
     (traits.client, traits.plan) = (client, plan)
     return CallRecord(
-        call, CallKind(traits), bytesOut: 20, timing: timing, answered: arrived + .milliseconds(5))
+        CallKind(traits), bytesOut: 20, arrived: arrived, timing: timing,
+        answered: arrived + .milliseconds(5))
 }
 
 private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus) -> [String] {

@@ -39,11 +39,20 @@ private struct NoBody: CallBody {
                 signature: Signature(inputs: [], outputs: [])))
     }
 
+    /// As the walk asks for it.
+    private func kind(
+        _ recent: inout RecentKind, _ call: Call, _ entry: ModelEntry?, plan: String,
+        _ failure: CallFailure?
+    ) -> CallKind {
+        recent.known(call.method, call.model, call.version, entry, nil, plan: plan, failure)
+            ?? recent.learn(call, entry, nil, plan: plan, failure, from: Self.peer)
+    }
+
     @Test func callsThatAreAlikeShareIt() throws {
         var recent = RecentKind()
         let entry = try entry(1)
-        let first = recent.kind(of: call(), entry, nil, plan: "gold", nil, from: Self.peer)
-        let second = recent.kind(of: call(), entry, nil, plan: "gold", nil, from: Self.peer)
+        let first = kind(&recent, call(), entry, plan: "gold", nil)
+        let second = kind(&recent, call(), entry, plan: "gold", nil)
         #expect(first === second)
         #expect(first.traits.model == "iris" && first.traits.version == "1")
         #expect(first.traits.asked == ("iris", "") && first.traits.plan == "gold")
@@ -59,19 +68,16 @@ private struct NoBody: CallBody {
         let loading = CallFailure(.resourceExhausted, .modelLoading, "later")
         let late = CallFailure(.unavailable, .modelLoading, "later")
         let kinds = [
-            recent.kind(of: call(), nil, nil, plan: "", nil, from: Self.peer),
-            recent.kind(of: call(), entries[0], nil, plan: "", nil, from: Self.peer),
-            recent.kind(of: call(), entries[1], nil, plan: "", nil, from: Self.peer),
-            recent.kind(of: call("iris", "2"), entries[1], nil, plan: "", nil, from: Self.peer),
-            recent.kind(of: call("iris", "2"), entries[1], nil, plan: "x", nil, from: Self.peer),
-            recent.kind(of: call("iris", "2"), entries[1], nil, plan: "x", full, from: Self.peer),
-            recent.kind(
-                of: call("iris", "2"), entries[1], nil, plan: "x", loading, from: Self.peer),
-            recent.kind(of: call("iris", "2"), entries[1], nil, plan: "x", late, from: Self.peer),
-            recent.kind(of: call("wine", "2"), entries[1], nil, plan: "x", late, from: Self.peer),
-            recent.kind(
-                of: call("wine", "2", .inferStream), entries[1], nil, plan: "x", late,
-                from: Self.peer),
+            kind(&recent, call(), nil, plan: "", nil),
+            kind(&recent, call(), entries[0], plan: "", nil),
+            kind(&recent, call(), entries[1], plan: "", nil),
+            kind(&recent, call("iris", "2"), entries[1], plan: "", nil),
+            kind(&recent, call("iris", "2"), entries[1], plan: "x", nil),
+            kind(&recent, call("iris", "2"), entries[1], plan: "x", full),
+            kind(&recent, call("iris", "2"), entries[1], plan: "x", loading),
+            kind(&recent, call("iris", "2"), entries[1], plan: "x", late),
+            kind(&recent, call("wine", "2"), entries[1], plan: "x", late),
+            kind(&recent, call("wine", "2", .inferStream), entries[1], plan: "x", late),
         ]
         for (one, next) in zip(kinds, kinds.dropFirst()) { #expect(one !== next) }
         #expect(kinds.map(\.traits.version) == ["", "1"] + Array(repeating: "2", count: 8))
@@ -83,8 +89,8 @@ private struct NoBody: CallBody {
     @Test func whatACallerWroteIsNotKeptWhenItIsLong() {
         var recent = RecentKind()
         let long = String(repeating: "x", count: 10_000)
-        let first = recent.kind(of: call(long), nil, nil, plan: "", nil, from: Self.peer)
-        let second = recent.kind(of: call(long), nil, nil, plan: "", nil, from: Self.peer)
+        let first = kind(&recent, call(long), nil, plan: "", nil)
+        let second = kind(&recent, call(long), nil, plan: "", nil)
         #expect(first !== second && first.traits.asked.model == long)
     }
 }

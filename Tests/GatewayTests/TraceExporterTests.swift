@@ -25,7 +25,8 @@ import Traces
         let call = Call(
             method: .infer, model: "iris", version: "", arrived: now,
             deadline: now + .seconds(1), body: NoBody())
-        var record = CallRecord(call, CallKind(CallTraits(call)), timing: Timing(), answered: now)
+        var record = CallRecord(
+            CallKind(CallTraits(call)), arrived: now, timing: Timing(), answered: now)
         record.span = span
         return record
     }

@@ -33,7 +33,9 @@ func record(
     if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
     (traits.issuer, traits.client) = (client.isEmpty ? "" : "local", client)
     traits.address = "192.0.2.7"
-    var record = CallRecord(call, CallKind(traits), timing: timing, answered: arrived + total)
+    var record = CallRecord(
+        CallKind(traits), trace: parent, arrived: arrived, timing: timing, answered: arrived + total
+    )
     record.marks = marks
     return record
 }
