@@ -40,7 +40,7 @@ private func record(
     if let failure { (traits.code, traits.reason) = (failure.code, failure.reason) }
     (traits.client, traits.plan) = (client, plan)
     return CallRecord(
-        CallKind(traits), bytesOut: 20, arrived: arrived, timing: timing,
+        CallKind(traits), bytesIn: 100, bytesOut: 20, arrived: arrived, timing: timing,
         answered: arrived + .milliseconds(5))
 }
 

@@ -34,7 +34,8 @@ func record(
     (traits.issuer, traits.client) = (client.isEmpty ? "" : "local", client)
     traits.address = "192.0.2.7"
     var record = CallRecord(
-        CallKind(traits), trace: parent, arrived: arrived, timing: timing, answered: arrived + total
+        CallKind(traits), trace: parent, bytesIn: 12, arrived: arrived, timing: timing,
+        answered: arrived + total
     )
     record.marks = marks
     return record
