@@ -8,9 +8,3 @@ package enum ThreadTime {
     /// CPU time of this thread since it began; zero where it cannot be read. A call into the kernel.
     package static func now() -> Nanoseconds { Nanoseconds(COnnxRuntime_threadTime()) }
 }
-
-/// Which thread goes first when there are too few cores.
-package enum ThreadRank {
-    /// From now on the calling thread gives way to those that do not; it still gets a tenth of a core that others want.
-    package static func giveWay() { COnnxRuntime_giveWay() }
-}

@@ -175,6 +175,29 @@ private func lines(_ book: MetricBook, _ format: MetricPage.Format = .prometheus
     }
 }
 
+@Suite struct BroughtCountsTests {
+    private func count(in page: ByteBuffer) -> String? {
+        String(buffer: page).split(separator: "\n").first {
+            $0.hasPrefix("sluice_calls_total{model=\"iris\"")
+        }.map { String($0.split(separator: " ")[1]) }
+    }
+
+    /// Whoever asks for pages that are refused, one after the other, makes nothing grow and loses nothing.
+    @Test func whatNoPageTakesIsBounded() throws {
+        let desk = MetricsDesk(MetricsSettings())
+        let tally = CallTally(desk.calls)
+        for _ in 0..<1_000 {
+            tally.answered(record())
+            desk.bring(tally)
+        }
+        #expect(desk.broughtCount == MetricsDesk.broughtMax)
+        #expect(count(in: try #require(desk.page(.prometheus))) == "\(MetricsDesk.broughtMax)")
+        #expect(desk.broughtCount == 0)
+        desk.bring(tally)
+        #expect(count(in: try #require(desk.page(.prometheus))) == "1000")
+    }
+}
+
 @Suite struct MetricNamesTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()

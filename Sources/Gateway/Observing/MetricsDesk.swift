@@ -15,6 +15,8 @@ protocol MetricSource: Sendable {
 package final class MetricsDesk: Sendable {
     /// Pages that are written at the same time.
     private static let pagesMax = 2
+    /// What loops have brought and no page has taken: pages that are refused take nothing.
+    package static let broughtMax = 64
 
     let settings: MetricsSettings
     let book = MetricBook()
@@ -46,11 +48,20 @@ package final class MetricsDesk: Sendable {
     func settle(on eventLoop: any EventLoop) -> EventLoopFuture<Void> {
         guard let walk = walk.withLock({ $0 }) else { return eventLoop.makeSucceededVoidFuture() }
         return walk.ask(on: eventLoop, patience: .seconds(1)) { [self] place in
-            // Into this list, not into an answer: what comes too late for this page is on the next.
-            guard let counts = place.tally?.take() else { return }
-            brought.withLock { $0.append(counts) }
+            // Into a list, not into an answer: what comes too late for this page is on the next.
+            if let tally = place.tally { bring(tally) }
         }.map { _ in }
     }
+
+    /// Takes what a loop has counted; when as much waits as there may, it stays with the loop. On the tally's event loop.
+    package func bring(_ tally: CallTally) {
+        brought.withLock { brought in
+            if brought.count < MetricsDesk.broughtMax { brought.append(tally.take()) }
+        }
+    }
+
+    /// Of loops, for the next page.
+    package var broughtCount: Int { brought.withLock { $0.count } }
 
     /// A page; nil when enough of them are being written already. Blocks for as long as it takes: not for event loops.
     package func page(_ format: MetricPage.Format) -> ByteBuffer? {
